@@ -1,0 +1,174 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/key"
+)
+
+// Config says what a Cache holds and for how long. Key and Load are needed; a
+// zero field is the documented default, a negative one switches the thing off
+// where the field says so; every invalid field is reported at once by [New].
+type Config[K comparable, V any] struct {
+	// Key is the template of the entries' keys, such as "user:<id>"; the
+	// client's Namespace is put in front. A plain id gives the key one would
+	// have written by hand.
+	Key string
+
+	// Args gives the values of the template's placeholders, in order. Default:
+	// K itself, which must then be a string, an integer or an
+	// encoding.TextMarshaler, for the only placeholder.
+	Args func(K) []string
+
+	// Load fetches a value from the source of truth. Its context outlives the
+	// caller that began it, as long as anyone waits, up to LoadTimeout.
+	// ErrNotFound says that there is no such thing, which is cached too.
+	Load func(ctx context.Context, id K) (V, error)
+
+	// TTL is how long a value lives. Negative: for good. Default: 10 minutes.
+	TTL time.Duration
+
+	// Jitter is the fraction of a TTL that is taken off at random, so that
+	// what was cached together does not expire together: from 0 to 1.
+	// Negative: none. Default: 0.1.
+	Jitter float64
+
+	// NegativeTTL is how long "not found" is remembered. Negative: only as
+	// long as ErrorTTL, for those who waited. Default: 10 seconds, at most TTL.
+	NegativeTTL time.Duration
+
+	// ErrorTTL is how long a failed load is remembered, so that those who
+	// waited for it in other processes share the failure instead of loading
+	// one after the other. It is also the pause between attempts at a source
+	// that is down. Default: 1 second.
+	ErrorTTL time.Duration
+
+	// Lease is what the death of a process in the middle of a load costs those
+	// who wait for it; a living one extends it. Default: 3 seconds.
+	Lease time.Duration
+
+	// LoadTimeout ends a load that takes longer. Default: 10 seconds.
+	LoadTimeout time.Duration
+
+	// MaxBytes bounds an encoded value. A larger one is served, counted and
+	// not cached; Set refuses it. Large values block the server and everyone
+	// behind them in the pipeline. Negative: none. Default: 1 MiB.
+	MaxBytes int
+
+	// Codec turns values into bytes. Default: [Raw] for bytes and text, a
+	// type's generated methods where it has them, JSON where the type holds
+	// interfaces or only knows JSON, else [Msgpack], the fastest that needs no
+	// generated code.
+	Codec Codec[V]
+
+	// Version is part of every entry's schema: raise it when the meaning of a
+	// value changes and its shape does not. (A changed shape is noticed.)
+	// Default: 0.
+	Version int
+
+	// Adopt decodes a string that is not one of our entries, such as one that
+	// the cache before this one wrote; its error means a miss. Default: such a
+	// string is a miss and is replaced.
+	Adopt func(raw []byte) (V, error)
+}
+
+const (
+	defaultTTL         = 10 * time.Minute
+	defaultJitter      = 0.1
+	defaultNegativeTTL = 10 * time.Second
+	defaultErrorTTL    = time.Second
+	defaultLease       = 3 * time.Second
+	defaultLoadTimeout = 10 * time.Second
+	defaultMaxBytes    = 1 << 20
+	minLease           = 100 * time.Millisecond
+)
+
+// withDefaults checks every field and fills in what is zero.
+func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Template, error) {
+	var wrong []error
+	bad := func(field, format string, args ...any) {
+		wrong = append(wrong, fmt.Errorf("redstart/cache: config: %s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	var template *key.Template
+	if cfg.Key == "" {
+		bad("Key", `is missing; give the template of the entries' keys, such as "user:<id>"`)
+	} else {
+		full := cfg.Key
+		if ns := c.Config().Namespace; ns != "" {
+			full = ns + ":" + full
+		}
+		var err error
+		if template, err = key.Parse(full); err != nil {
+			bad("Key", "%v", err)
+		}
+	}
+	if template != nil && cfg.Args == nil {
+		if n := len(template.Names()); n != 1 {
+			bad("Args", "is missing; the template has %d placeholders", n)
+		} else if !writesItself[K]() {
+			bad("Args", "is missing; a %s does not say how it is written as text", reflect.TypeFor[K]())
+		}
+	}
+	if cfg.Load == nil {
+		bad("Load", "is missing; it fetches a value that is not cached")
+	}
+	if cfg.TTL == 0 {
+		cfg.TTL = defaultTTL
+	}
+	cfg.TTL = max(cfg.TTL, 0)
+	switch {
+	case cfg.Jitter == 0:
+		cfg.Jitter = defaultJitter
+	case cfg.Jitter > 1:
+		bad("Jitter", "%v is not a fraction between 0 and 1", cfg.Jitter)
+	}
+	cfg.Jitter = max(cfg.Jitter, 0)
+	cfg.ErrorTTL = cfg.duration("ErrorTTL", cfg.ErrorTTL, defaultErrorTTL, bad)
+	cfg.Lease = cfg.duration("Lease", cfg.Lease, defaultLease, bad)
+	if cfg.Lease < minLease {
+		bad("Lease", "%v is below %v; a pause of the process would lose it", cfg.Lease, minLease)
+	}
+	cfg.LoadTimeout = cfg.duration("LoadTimeout", cfg.LoadTimeout, defaultLoadTimeout, bad)
+	switch {
+	case cfg.NegativeTTL < 0:
+		cfg.NegativeTTL = cfg.ErrorTTL
+	case cfg.NegativeTTL == 0:
+		cfg.NegativeTTL = defaultNegativeTTL
+		if cfg.TTL > 0 {
+			cfg.NegativeTTL = min(cfg.NegativeTTL, cfg.TTL)
+		}
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = defaultMaxBytes
+	}
+	if cfg.Codec == nil {
+		cfg.Codec = defaultCodec[V]()
+		tag := "msgpack"
+		if cfg.Codec.Name() == "json" {
+			tag = "json"
+		}
+		if _, generated := cfg.Codec.(generatedCodec[V]); !generated {
+			if err := encodable(reflect.TypeFor[V](), "the value", tag, map[reflect.Type]bool{}); err != nil {
+				bad("Codec", "%v; leave the field out (`%s:\"-\"`) or give a Codec", err, tag)
+			}
+		}
+	}
+	return cfg, template, errors.Join(wrong...)
+}
+
+func (cfg Config[K, V]) duration(field string, v, def time.Duration, bad func(string, string, ...any)) time.Duration {
+	switch {
+	case v < 0:
+		bad(field, "is negative; it cannot be switched off")
+		return def
+	case v == 0:
+		return def
+	default:
+		return v
+	}
+}

@@ -1,0 +1,69 @@
+package cache
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redstart-go/redstart"
+)
+
+// job is a load whose value is not cached.
+type job[K comparable] struct {
+	id     K
+	outage error // why the server cannot be used; nil when it could
+}
+
+// duringOutage loads without the server, if a place is free.
+func (c *Cache[K, V]) duringOutage(ctx context.Context, k string, id K, cause error) (V, error) {
+	return c.handOver(ctx, k, job[K]{id: id, outage: cause})
+}
+
+// direct loads a value that is not to be cached.
+func (c *Cache[K, V]) direct(ctx context.Context, k string, id K) (V, error) {
+	return c.handOver(ctx, k, job[K]{id: id})
+}
+
+// handOver runs a job in its turn: one at a time for a key in this process,
+// and nobody gets what a load begun before he asked gives.
+func (c *Cache[K, V]) handOver(ctx context.Context, k string, j job[K]) (v V, err error) {
+	v, shared, err := c.directs.do(ctx, k, j)
+	if p := (*loadPanic)(nil); errors.As(err, &p) {
+		if !shared {
+			panic(p)
+		}
+		err = ErrPanic
+	}
+	switch {
+	case err == nil:
+		return v, nil
+	case errors.Is(err, ErrNotFound):
+		return v, ErrNotFound
+	case errors.Is(err, redstart.ErrUnavailable):
+		c.stats.rejected.Add(1)
+	default:
+		c.stats.loadErrors.Add(1)
+	}
+	return v, c.failRead("load", k, err)
+}
+
+// loadDirect is the call behind handOver.
+func (c *Cache[K, V]) loadDirect(ctx context.Context, _ string, j job[K]) (v V, err error) {
+	release := func() {}
+	if j.outage != nil {
+		select {
+		case c.outage <- struct{}{}:
+			release = func() { <-c.outage }
+			c.stats.uncached.Add(1)
+		default:
+			return v, &unavailable{cause: j.outage, places: cap(c.outage)}
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
+	defer cancel()
+	select {
+	case r := <-c.start(ctx, j.id, release):
+		return r.value, r.err
+	case <-ctx.Done():
+		return v, context.Cause(ctx)
+	}
+}

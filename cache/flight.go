@@ -1,0 +1,226 @@
+package cache
+
+import (
+	"context"
+
+	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/lease"
+)
+
+// flight is what the callers of one process that miss the same key do
+// together: claim the key and load, or wait for whoever did.
+//
+// Every command whose reply can decide what the callers get is counted before
+// it is sent. A caller may take what a command decided only if he came aboard
+// before it was sent; else an invalidation might have returned to him after
+// the command ran and before he asked. The others look again.
+type flight[K comparable, V any] struct {
+	key     string
+	id      K
+	replace []byte          // what stands at the key and cannot be read; nil for nothing
+	ctx     context.Context // the first caller's values; ends when nobody waits for another's load any more
+	cancel  context.CancelFunc
+
+	// Guarded by the cache's mutex.
+	sent    int  // deciding commands sent
+	aboard  int  // callers who wait
+	loading bool // this process loads: the load goes on although nobody waits
+	claim   int  // the command that claimed the key, once doomed
+	doom    chan struct{}
+
+	done chan struct{} // closed once end is set
+	end  ending[V]
+}
+
+// ending is how a flight ended.
+type ending[V any] struct {
+	asOf   int    // valid for those aboard before this command was sent
+	raw    []byte // the entry, which every caller decodes for himself
+	own    bool   // value is what this process loaded
+	value  V
+	direct bool  // not to be cached: every caller loads for himself
+	away   error // the server cannot serve
+	err    error // for all who waited
+}
+
+// board takes a caller on the key's flight, the first to start one. ok is
+// false when he must look again.
+func (c *Cache[K, V]) board(ctx context.Context, k string, id K, replace []byte) (v V, ok bool, err error) {
+	c.mu.Lock()
+	f, joined := c.flights[k]
+	if !joined {
+		f = &flight[K, V]{key: k, id: id, replace: replace, done: make(chan struct{}), doom: make(chan struct{})}
+		f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		c.flights[k] = f
+	}
+	seat := f.sent
+	f.aboard++
+	c.mu.Unlock()
+	if joined {
+		c.stats.joined.Add(1)
+	} else if err := c.client.Go(func(closing context.Context) { c.fly(closing, f) }); err != nil {
+		f.cancel()
+		c.land(f, ending[V]{err: err})
+	}
+	doom := f.doom
+	for {
+		select {
+		case <-f.done:
+			return c.leave(ctx, f, seat, joined)
+		case <-ctx.Done():
+			c.getOff(f)
+			return v, true, c.failRead("get", k, ctx.Err())
+		case <-doom:
+			if doom = nil; seat >= f.claim {
+				c.getOff(f)
+				return v, false, nil
+			}
+		}
+	}
+}
+
+// leave gives a caller his part of how the flight ended.
+func (c *Cache[K, V]) leave(ctx context.Context, f *flight[K, V], seat int, joined bool) (v V, ok bool, err error) {
+	end := &f.end
+	if p, ok := end.err.(*loadPanic); ok { //nolint:errorlint // set by this package, never wrapped
+		if !joined {
+			panic(p)
+		}
+		return v, true, c.failRead("load", f.key, ErrPanic)
+	}
+	switch {
+	case end.err != nil:
+		c.stats.loadErrors.Add(1)
+		return v, true, c.failRead("load", f.key, end.err)
+	case end.away != nil:
+		v, err = c.duringOutage(ctx, f.key, f.id, end.away)
+		return v, true, err
+	case end.own && !joined:
+		return end.value, true, nil
+	case end.direct:
+		v, err = c.direct(ctx, f.key, f.id)
+		return v, true, err
+	case seat >= end.asOf:
+		return v, false, nil
+	}
+	switch e, verdict := c.judge(end.raw, true); verdict {
+	case hit:
+		return e.value, true, nil
+	case absent:
+		return v, true, ErrNotFound
+	case failed:
+		c.stats.loadErrors.Add(1)
+		return v, true, c.failRead("get", f.key, ErrLoad)
+	default:
+		return v, false, nil
+	}
+}
+
+// getOff lets a caller go who does not wait for the end. When he was the last
+// and nobody here loads, the flight is given up.
+func (c *Cache[K, V]) getOff(f *flight[K, V]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.aboard--
+	if f.aboard == 0 && !f.loading {
+		c.drop(f)
+		f.cancel()
+	}
+}
+
+// send counts a deciding command and gives its number.
+func (c *Cache[K, V]) send(f *flight[K, V]) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.sent++
+	return f.sent
+}
+
+// land ends the flight for everyone aboard.
+func (c *Cache[K, V]) land(f *flight[K, V], end ending[V]) {
+	c.mu.Lock()
+	c.drop(f)
+	c.mu.Unlock()
+	f.end = end
+	close(f.done)
+}
+
+// drop lets nobody else aboard. The mutex is held.
+func (c *Cache[K, V]) drop(f *flight[K, V]) {
+	if c.flights[f.key] == f {
+		delete(c.flights, f.key)
+	}
+}
+
+// doomed sends away those whom the load under way can no longer serve, because
+// the lease taken by command claim is lost. Nobody else comes aboard.
+func (c *Cache[K, V]) doomed(f *flight[K, V], claim int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(f)
+	f.claim = claim
+	close(f.doom)
+}
+
+// fly claims the key and loads, or waits until someone else's load is done.
+func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
+	defer context.AfterFunc(closing, f.cancel)()
+	defer f.cancel()
+	l := lease.Lease{
+		Client: c.client,
+		Key:    f.key,
+		Mark:   frame.Make(frame.Lease, 0, 0, lease.Token()),
+		Time:   c.cfg.Lease,
+	}
+	for replace := f.replace; ; {
+		n := c.send(f)
+		claim := l.Take
+		if replace != nil {
+			claim = func(ctx context.Context) (bool, []byte, error) { return l.Replace(ctx, replace) }
+		}
+		taken, current, err := claim(f.ctx)
+		if err != nil {
+			c.land(f, c.stopped(f, err))
+			return
+		}
+		if taken {
+			c.load(f, l, n)
+			return
+		}
+		if replace != nil && len(current) == 0 {
+			replace = nil // gone meanwhile
+			continue
+		}
+		switch e, verdict := c.judge(current, true); verdict {
+		case hit, absent, failed:
+			c.land(f, ending[V]{asOf: n, raw: current})
+			return
+		case bypass:
+			c.land(f, ending[V]{direct: true})
+			return
+		case leased:
+			replace = nil
+			c.stats.waits.Add(1)
+			err := c.waker.Wait(f.ctx, f.key, func(now []byte) bool { return string(now) == string(current) })
+			if err != nil {
+				c.land(f, c.stopped(f, err))
+				return
+			}
+		default:
+			replace = e.replace
+		}
+	}
+}
+
+// stopped is the end of a flight whose command failed.
+func (c *Cache[K, V]) stopped(f *flight[K, V], err error) ending[V] {
+	switch {
+	case f.ctx.Err() != nil: // given up, or the client is being closed
+		return ending[V]{err: redstart.ErrClosed}
+	case redstart.Away(err):
+		return ending[V]{away: err}
+	default:
+		return ending[V]{err: err}
+	}
+}

@@ -1,0 +1,41 @@
+package cache
+
+import "sync/atomic"
+
+// Stats are counts since the cache was made, in this process.
+type Stats struct {
+	Hits        uint64 // answered by what is cached, "not found" included
+	Misses      uint64 // nothing usable was cached
+	Loads       uint64 // calls of Load
+	LoadErrors  uint64 // callers who got a load's failure, this process's or another's
+	Joined      uint64 // callers who shared another's load or wait in this process
+	Waits       uint64 // waits for another process's load
+	Refused     uint64 // loaded values not stored: invalidated or taken over meanwhile
+	LeasesLost  uint64 // leases found lost while the load still ran
+	Corrupt     uint64 // entries that could not be read, and were taken for misses
+	OtherSchema uint64 // entries of another shape, codec or version: misses
+	Adopted     uint64 // values decoded by Config.Adopt
+	TooLarge    uint64 // loaded values beyond Config.MaxBytes
+	Uncached    uint64 // loads without the server, during an outage
+	Rejected    uint64 // calls failed with ErrUnavailable during an outage
+}
+
+type counters struct {
+	// hits changes on every call and has a cache line of its own.
+	hits atomic.Uint64
+	_    [56]byte
+
+	misses, loads, loadErrors, joined, waits, refused, leasesLost, corrupt, otherSchema,
+	adopted, tooLarge, uncached, rejected atomic.Uint64
+}
+
+// Stats gives the counts so far.
+func (c *Cache[K, V]) Stats() Stats {
+	s := &c.stats
+	return Stats{
+		Hits: s.hits.Load(), Misses: s.misses.Load(), Loads: s.loads.Load(), LoadErrors: s.loadErrors.Load(),
+		Joined: s.joined.Load(), Waits: s.waits.Load(), Refused: s.refused.Load(), LeasesLost: s.leasesLost.Load(),
+		Corrupt: s.corrupt.Load(), OtherSchema: s.otherSchema.Load(), Adopted: s.adopted.Load(),
+		TooLarge: s.tooLarge.Load(), Uncached: s.uncached.Load(), Rejected: s.rejected.Load(),
+	}
+}

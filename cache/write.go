@@ -1,0 +1,66 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// Set caches a value for Config.TTL, over whatever is there: a load under way
+// will not overwrite it. One SET. It does not touch the source of truth; to
+// change that, change it and then Invalidate. When Set fails, OutcomeOf says
+// whether the entry may have changed.
+func (c *Cache[K, V]) Set(ctx context.Context, id K, v V) error {
+	return c.set(ctx, id, v, c.cfg.TTL)
+}
+
+// SetTTL is Set for a time of its own, which must be positive.
+func (c *Cache[K, V]) SetTTL(ctx context.Context, id K, v V, ttl time.Duration) error {
+	if ttl <= 0 {
+		return c.failRead("set", "", errTTL)
+	}
+	return c.set(ctx, id, v, ttl)
+}
+
+func (c *Cache[K, V]) set(ctx context.Context, id K, v V, ttl time.Duration) error {
+	k, err := c.key(id)
+	if err != nil {
+		return c.failRead("set", "", err)
+	}
+	raw, err := c.encode(v)
+	if err != nil {
+		return c.failRead("set", k, err)
+	}
+	set := c.client.B().Set().Key(k).Value(string(raw))
+	if ttl = c.jittered(ttl); ttl > 0 {
+		err = c.client.Do(ctx, set.PxMilliseconds(max(ttl.Milliseconds(), 1)).Build()).Error()
+	} else {
+		err = c.client.Do(ctx, set.Build()).Error()
+	}
+	c.forget(k)
+	return c.fail("set", k, err)
+}
+
+// Invalidate removes what is cached for id: when it has returned nil, no Get
+// that begins later, in any process, returns a value that was loaded before.
+// A load under way is not stored. One DEL; so does anyone's DEL of the key.
+// An error means that the old value may still be served: repeat it, or let
+// the TTL end it.
+func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
+	k, err := c.key(id)
+	if err != nil {
+		return c.failRead("invalidate", "", err)
+	}
+	err = c.client.Do(ctx, c.client.B().Del().Key(k).Build()).Error()
+	c.forget(k)
+	return c.fail("invalidate", k, err)
+}
+
+// forget lets nobody else wait for a load that is under way in this process:
+// it would be refused, and they would have waited for nothing.
+func (c *Cache[K, V]) forget(k string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.flights[k]; f != nil {
+		c.drop(f)
+	}
+}

@@ -1,0 +1,284 @@
+package redstart
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Client is a rueidis.Client that keeps Redstart's promises about what happens
+// between a call and the server: every wait has a deadline, scripts are always
+// known to the server, a failed call says whether it took effect
+// ([OutcomeOf]). All goroutines share it; commands of all travel in the same
+// pipelines. Make it with [Open] or [Wrap] and end it with Close.
+type Client struct {
+	inner rueidis.Client
+	core  *core
+}
+
+var _ rueidis.Client = (*Client)(nil)
+
+// core is what belongs to a client whatever it wraps.
+type core struct {
+	cfg   Config
+	owned bool // inner is ours to close
+
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	mu         sync.Mutex // guards the start of background work against Close, and attached
+	background sync.WaitGroup
+	attached   map[any]any
+
+	epoch   atomic.Uint64 // connections made so far
+	scripts sync.Map      // sha1 in hex -> *loaded
+	server  serverMemo
+}
+
+func newClient(inner rueidis.Client, cfg Config, owned bool) *Client {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Client{inner: inner, core: &core{cfg: cfg, owned: owned, ctx: ctx, cancel: cancel, attached: map[any]any{}}}
+}
+
+func (c *core) connected(info ConnectInfo) {
+	if info.Err == nil {
+		c.epoch.Add(1)
+	}
+	call(c.cfg.Events.Connect, info)
+}
+
+func (c *core) disconnected(info DisconnectInfo) { call(c.cfg.Events.Disconnect, info) }
+
+// Config is the client's configuration with its defaults filled in, without
+// the credentials.
+func (c *Client) Config() Config {
+	cfg := c.core.cfg
+	cfg.Username, cfg.Password, cfg.Credentials = "", "", nil
+	return cfg
+}
+
+// B starts a command: c.Do(ctx, c.B().Get().Key("k").Build()).
+func (c *Client) B() rueidis.Builder { return c.inner.B() }
+
+// Do sends one command. A context that has ended already sends nothing. What
+// is known of the effect of a failed call, OutcomeOf says.
+func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	if err := admit(ctx, &cmd); err != nil {
+		return rueidis.NewErrorResult(err)
+	}
+	if l, args := c.core.scriptOf(&cmd); l != nil {
+		return c.runScript(ctx, cmd, l, args)
+	}
+	return c.do(ctx, cmd)
+}
+
+// do sends a command, again if all that failed was a connection attempt cut
+// short by another caller's context: nothing was sent then.
+func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	r := c.inner.Do(ctx, cmd)
+	for range neighbourTries {
+		if !neighbours(ctx, r.NonRedisError()) {
+			break
+		}
+		r = c.inner.Do(ctx, cmd)
+	}
+	if neighbours(ctx, r.NonRedisError()) {
+		return rueidis.NewErrorResult(noHandshake(r.NonRedisError()))
+	}
+	return r
+}
+
+// neighbourTries bounds the attempts after others' cancelled dials; a silent
+// server costs a dial deadline each.
+const neighbourTries = 3
+
+// neighbours reports whether err is the end of another caller's context.
+func neighbours(ctx context.Context, err error) bool {
+	return err != nil && (err == context.Canceled || err == context.DeadlineExceeded) && ctx.Err() == nil //nolint:errorlint // rueidis gives the bare value
+}
+
+// DoMulti sends commands together and gives their results in order. One that
+// runs a registered script the server has forgotten is sent again by itself,
+// after the others. In a transaction (MULTI … EXEC) scripts travel whole.
+func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
+	scripts := false
+	for i := range multi {
+		if err := admit(ctx, &multi[i]); err != nil {
+			return failAll(len(multi), err)
+		}
+		scripts = scripts || isScript(&multi[i])
+	}
+	if scripts {
+		return c.runScripts(ctx, multi)
+	}
+	return c.doMulti(ctx, multi)
+}
+
+func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
+	results := c.inner.DoMulti(ctx, multi...)
+	for range neighbourTries {
+		var again []rueidis.Completed
+		var at []int
+		for i := range results {
+			if neighbours(ctx, results[i].NonRedisError()) {
+				again, at = append(again, multi[i]), append(at, i)
+			}
+		}
+		if len(again) == 0 {
+			break
+		}
+		for j, r := range c.inner.DoMulti(ctx, again...) {
+			results[at[j]] = r
+		}
+	}
+	for i := range results {
+		if err := results[i].NonRedisError(); neighbours(ctx, err) {
+			results[i] = rueidis.NewErrorResult(noHandshake(err))
+		}
+	}
+	return results
+}
+
+// noHandshake says of a command that it never found a connection.
+func noHandshake(err error) error {
+	return &Error{Op: "redstart: do", Outcome: NotApplied, Err: &handshakeError{err}}
+}
+
+// DoCache is Do: the client keeps no cache of its own, since a value from one
+// could be older than an invalidation that has returned. Package cache has a
+// tier that is not.
+func (c *Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
+	return c.inner.DoCache(ctx, cmd, ttl)
+}
+
+// DoMultiCache is DoMulti for cacheable commands; see DoCache.
+func (c *Client) DoMultiCache(ctx context.Context, multi ...rueidis.CacheableTTL) []rueidis.RedisResult {
+	return c.inner.DoMultiCache(ctx, multi...)
+}
+
+// DoStream sends one command whose reply is copied to a writer.
+func (c *Client) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResultStream {
+	if err := admit(ctx, &cmd); err != nil {
+		return rueidis.NewErrorResultStream(err)
+	}
+	return c.inner.DoStream(ctx, cmd)
+}
+
+// DoMultiStream is DoStream for several commands.
+func (c *Client) DoMultiStream(ctx context.Context, multi ...rueidis.Completed) rueidis.MultiRedisResultStream {
+	for i := range multi {
+		if err := admit(ctx, &multi[i]); err != nil {
+			return rueidis.NewErrorResultStream(err)
+		}
+	}
+	return c.inner.DoMultiStream(ctx, multi...)
+}
+
+// Receive runs fn for each message of a subscription until ctx ends.
+func (c *Client) Receive(ctx context.Context, subscribe rueidis.Completed, fn func(rueidis.PubSubMessage)) error {
+	return c.inner.Receive(ctx, subscribe, fn)
+}
+
+// Dedicated lends fn a connection of its own, for WATCH and its kind. Errors
+// on it come raw (NOSCRIPT, MOVED); SELECT is refused there as well.
+func (c *Client) Dedicated(fn func(rueidis.DedicatedClient) error) error {
+	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(dedicated{d}) })
+}
+
+// Dedicate is Dedicated without the function: call cancel to give it back.
+func (c *Client) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
+	d, cancel := c.inner.Dedicate()
+	return dedicated{d}, cancel
+}
+
+// Nodes gives a client for each node. Errors on them come raw.
+func (c *Client) Nodes() map[string]rueidis.Client {
+	nodes := c.inner.Nodes()
+	for addr, n := range nodes {
+		nodes[addr] = node{n}
+	}
+	return nodes
+}
+
+// Mode says whether the client follows one server, Sentinel or a cluster.
+func (c *Client) Mode() rueidis.ClientMode { return c.inner.Mode() }
+
+// Close ends the client: work in the background is told to stop and awaited,
+// then the connections are closed. A wrapped client stays open: it is its
+// maker's. Close may be called more than once.
+func (c *Client) Close() {
+	c.core.mu.Lock()
+	c.core.cancel()
+	c.core.mu.Unlock()
+	c.core.background.Wait()
+	if c.core.owned {
+		c.inner.Close()
+	}
+}
+
+// admit refuses a command before anything is sent: when the caller's context
+// has ended, and SELECT, which would move every other caller of the connection
+// to another database.
+func admit(ctx context.Context, cmd *rueidis.Completed) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: "redstart: do", Outcome: NotApplied, Err: err}
+	}
+	if verb := cmd.Commands()[0]; len(verb) == len("SELECT") && strings.EqualFold(verb, "SELECT") {
+		return errSelect
+	}
+	return nil
+}
+
+var errSelect = &Error{Op: "redstart: do", Template: "SELECT", Outcome: NotApplied, Err: errors.Join(ErrRefused,
+	errors.New("a client serves one database, its connections are shared; open another client with the number in its URL (redis://host/2)"))}
+
+func failAll(n int, err error) []rueidis.RedisResult {
+	results := make([]rueidis.RedisResult, n)
+	for i := range results {
+		results[i] = rueidis.NewErrorResult(err)
+	}
+	return results
+}
+
+// node and dedicated are raw clients that refuse what would spoil a shared
+// connection.
+type (
+	node      struct{ rueidis.Client }
+	dedicated struct{ rueidis.DedicatedClient }
+)
+
+func (n node) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	return guardedDo(ctx, n.Client, cmd)
+}
+
+func (n node) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
+	return guardedMulti(ctx, n.Client, multi)
+}
+
+func (d dedicated) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	return guardedDo(ctx, d.DedicatedClient, cmd)
+}
+
+func (d dedicated) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
+	return guardedMulti(ctx, d.DedicatedClient, multi)
+}
+
+func guardedDo(ctx context.Context, to rueidis.CommandClient, cmd rueidis.Completed) rueidis.RedisResult {
+	if err := admit(ctx, &cmd); err != nil {
+		return rueidis.NewErrorResult(err)
+	}
+	return to.Do(ctx, cmd)
+}
+
+func guardedMulti(ctx context.Context, to rueidis.CommandClient, multi []rueidis.Completed) []rueidis.RedisResult {
+	for i := range multi {
+		if err := admit(ctx, &multi[i]); err != nil {
+			return failAll(len(multi), err)
+		}
+	}
+	return to.DoMulti(ctx, multi...)
+}

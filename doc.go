@@ -1,0 +1,36 @@
+// Package redstart is a client for Redis and Valkey on which the patterns of
+// the packages beside it stand: caches, and with them what services build on a
+// key-value server.
+//
+// # What
+//
+// [Open] gives a [Client] for a URL; [Wrap] makes one of a rueidis client. A
+// Client is a rueidis.Client, so that every command is at hand, and it is
+// shared by all goroutines. [Script] runs Lua without ever showing NOSCRIPT,
+// [Server] says what the server can do, [OutcomeOf] says of any failed call
+// whether it took effect, [Events] are hooks for metrics and logs.
+//
+// # When not
+//
+// For one command in a script, redis-cli is enough. A program that needs
+// several logical databases opens a client for each.
+//
+// # Guarantees
+//
+// Every wait has a deadline: a call without one of its own ends within
+// Config.Timeout once the server falls silent. A caller's ended context fails
+// no other caller. No command is repeated that may have run. Errors hold no
+// key, value, script or credentials in their text. GUARANTEES.md lists what
+// tests prove, with figures.
+//
+// # Keys and cost
+//
+// The package makes no keys of its own. A command costs one round trip, shared
+// with whatever travels in the same pipeline, and no allocation beyond
+// rueidis' own. A script costs one more round trip where the server does not
+// know it yet.
+//
+// # Example
+//
+// See [Open] and [Script].
+package redstart

@@ -1,0 +1,3 @@
+module github.com/redstart-go/redstart/faults
+
+go 1.26

@@ -1,0 +1,42 @@
+package outcome
+
+import "testing"
+
+func TestOfReply(t *testing.T) {
+	for reply, want := range map[string]Outcome{
+		"WRONGTYPE Operation against a key holding the wrong kind of value":                                      NotApplied,
+		"OOM command not allowed when used memory > 'maxmemory'.":                                                NotApplied,
+		"OOM command not allowed when used memory > 'maxmemory'. script: 7c3, on @user_script:1.":                Unknown + NotApplied,
+		"WRONGTYPE Operation against a key holding the wrong kind of value script: 7c3, on @user_script:3.":      Unknown,
+		"ERR user_script:4: attempt to compare nil with number script: 7c3, on @user_script:4.":                  Unknown,
+		"ERR Error running script (call to f_7c3): @user_script:2: WRONGTYPE Operation against a key holding it": Unknown,
+		"NOSCRIPT No matching script. Please use EVAL.":                                                          NotApplied,
+		"ERR max number of clients reached":                                                                      NotApplied,
+		"MOVED 3999 127.0.0.1:6381":                                                                              NotApplied,
+	} {
+		if got := OfReply(reply); got != want {
+			t.Errorf("OfReply(%q) = %v, want %v", reply, got, want)
+		}
+	}
+}
+
+func TestCode(t *testing.T) {
+	for reply, want := range map[string]string{
+		"WRONGTYPE Operation": "WRONGTYPE", "ERR x": "ERR", "lower case": "", "": "", "SEARCH_INDEX_NOT_FOUND idx": "SEARCH_INDEX_NOT_FOUND",
+	} {
+		if got := Code(reply); got != want {
+			t.Errorf("Code(%q) = %q, want %q", reply, got, want)
+		}
+	}
+}
+
+func TestAway(t *testing.T) {
+	for reply, want := range map[string]bool{
+		"LOADING Redis is loading the dataset in memory": true, "READONLY You can't write against a read only replica.": true,
+		"ERR max number of clients reached": true, "ERR unknown command": false, "WRONGTYPE x": false, "NOPERM x": false,
+	} {
+		if got := Away(reply); got != want {
+			t.Errorf("Away(%q) = %v, want %v", reply, got, want)
+		}
+	}
+}

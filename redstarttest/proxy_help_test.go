@@ -1,0 +1,209 @@
+package redstarttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+const proxyPatience = 20 * time.Second
+
+// proxyEventually waits for a condition.
+func proxyEventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(proxyPatience)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("still not so after %v: %s", proxyPatience, what)
+		}
+	}
+}
+
+// proxyClient is a bare RESP client: send and recv apart, so a test sees pipelines, pushes and silence.
+type proxyClient struct {
+	t    *testing.T
+	conn net.Conn
+	in   *wireReader
+}
+
+func proxyDial(t *testing.T, addr string) *proxyClient {
+	t.Helper()
+	network := "tcp"
+	if strings.Contains(addr, "/") {
+		network = "unix"
+	}
+	conn, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &proxyClient{t, conn, newWireReader(conn, func() {})}
+}
+
+func proxyEncode(cmd ...string) []byte {
+	b := []byte("*" + strconv.Itoa(len(cmd)) + "\r\n")
+	for _, a := range cmd {
+		b = append(append(append(b, "$"+strconv.Itoa(len(a))+"\r\n"...), a...), "\r\n"...)
+	}
+	return b
+}
+
+// send writes commands, one a string, words split at blanks, in one Write.
+func (c *proxyClient) send(cmds ...string) {
+	c.t.Helper()
+	var b []byte
+	for _, cmd := range cmds {
+		b = append(b, proxyEncode(strings.Fields(cmd)...)...)
+	}
+	if _, err := c.conn.Write(b); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// recv reads a frame, as text.
+func (c *proxyClient) recv() (string, error) {
+	c.conn.SetReadDeadline(time.Now().Add(proxyPatience))
+	if _, err := c.in.reply(); err != nil {
+		return "", err
+	}
+	text := formatReply("", c.in.frame())
+	c.in.next()
+	return text, nil
+}
+
+// want reads frames and compares them.
+func (c *proxyClient) want(frames ...string) {
+	c.t.Helper()
+	for _, w := range frames {
+		got, err := c.recv()
+		if err != nil || got != w {
+			c.t.Fatalf("got %s, %v; want %s", got, err, w)
+		}
+	}
+}
+
+func (c *proxyClient) do(cmd, want string) {
+	c.t.Helper()
+	c.send(cmd)
+	c.want(want)
+}
+
+// silent checks that nothing comes (it waits a moment: too short a moment could only hide a failure).
+func (c *proxyClient) silent() {
+	c.t.Helper()
+	c.conn.SetReadDeadline(time.Now().Add(30 * time.Millisecond))
+	var b [1]byte
+	if n, err := c.conn.Read(b[:]); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatalf("read %q, %v; want silence", b[:n], err)
+	}
+}
+
+// broken checks that the connection ends without another frame.
+func (c *proxyClient) broken() {
+	c.t.Helper()
+	if got, err := c.recv(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatalf("got %s, %v; want a broken connection", got, err)
+	}
+}
+
+// proxyServer starts a private redis-server and returns where it is; extra are its arguments.
+func proxyServer(t *testing.T, extra ...string) string {
+	t.Helper()
+	return proxyRunServer(t, extra...).Addr()
+}
+
+// proxyFor starts a server with a proxy before it, and a client of each.
+func proxyFor(t *testing.T) (p *Proxy, client, direct *proxyClient) {
+	t.Helper()
+	addr := proxyServer(t)
+	p = proxyBefore(t, addr)
+	return p, proxyDial(t, p.Addr()), proxyDial(t, addr)
+}
+
+// proxyBefore starts a proxy, and checks in the end that it leaves no goroutine.
+func proxyBefore(t *testing.T, target string) *Proxy {
+	t.Helper()
+	ignore := goleak.IgnoreCurrent()
+	p, err := NewProxy(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Close()
+		p.Close()
+		if err := goleak.Find(ignore); err != nil {
+			t.Errorf("the proxy has left goroutines: %v", err)
+		}
+	})
+	return p
+}
+
+func proxyContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), proxyPatience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func proxyWait(t *testing.T, h *Handle, n int) {
+	t.Helper()
+	if err := h.WaitN(proxyContext(t), n); err != nil {
+		t.Fatalf("the rule has struck %d times, want %d: %v", h.Hits(), n, err)
+	}
+	if h.Hits() != n {
+		t.Fatalf("the rule has struck %d times, want %d", h.Hits(), n)
+	}
+}
+
+type proxyRun struct{ addr string }
+
+func (r proxyRun) Addr() string { return r.addr }
+
+func proxyRunServer(t *testing.T, extra ...string) proxyRun {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("needs redis-server")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	var log bytes.Buffer
+	cmd := exec.Command(path, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, extra...)...)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	proxyEventually(t, "the server answers", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	return proxyRun{addr}
+}

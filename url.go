@@ -1,0 +1,109 @@
+package redstart
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// target is where a URL points, with what it says about how to get in.
+type target struct {
+	network, addr      string // "tcp" and host:port, or "unix" and a path
+	host               string // for the certificate's name
+	tls                bool
+	username, password string
+	database           int // -1: not said
+}
+
+// shown is the target for people: never credentials.
+func (t target) shown() string {
+	switch {
+	case t.network == "unix":
+		return "unix://" + t.addr
+	case t.tls:
+		return "rediss://" + t.addr
+	default:
+		return "redis://" + t.addr
+	}
+}
+
+const schemes = "redis://host:port/db, rediss://host:port/db or unix:///path/to/socket?db=0"
+
+// parseURL reads a server's URL. Its errors never repeat the URL, which may
+// hold a password.
+func parseURL(raw string) (target, error) {
+	t := target{network: "tcp", database: -1}
+	fail := func(format string, args ...any) (target, error) {
+		return t, fmt.Errorf("redstart: url: "+format, args...)
+	}
+	if !strings.Contains(raw, "://") {
+		return fail("has no scheme; want %s", schemes)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) && strings.Contains(ue.Err.Error(), "port") {
+			return fail("the port is not a number between 1 and 65535")
+		}
+		return fail("cannot be read; a user, password or path with special characters must be percent-encoded")
+	}
+	if u.User != nil {
+		t.username = u.User.Username()
+		t.password, _ = u.User.Password()
+	}
+	if u.Fragment != "" {
+		return fail("ends in a #fragment; a # in a password must be written %%23")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fail("the query after ? cannot be read")
+	}
+	db := ""
+	for name, values := range query {
+		if name != "db" || len(values) != 1 {
+			return fail("unknown parameter %q; only db is known, the rest is set in Config", name)
+		}
+		db = values[0]
+	}
+	switch u.Scheme {
+	case "redis", "rediss":
+		t.tls = u.Scheme == "rediss"
+		if t.host = u.Hostname(); t.host == "" {
+			t.host = "127.0.0.1"
+		}
+		port := u.Port()
+		if port == "" {
+			port = "6379"
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return fail("the port is not a number between 1 and 65535")
+		}
+		t.addr = net.JoinHostPort(t.host, port)
+		if path := strings.Trim(u.Path, "/"); path != "" {
+			if db != "" {
+				return fail("names the database twice, in its path and as ?db=")
+			}
+			db = path
+		}
+	case "unix":
+		t.network, t.addr = "unix", u.Path
+		if u.Host != "" || t.addr == "" {
+			return fail("a socket is written with three slashes: unix:///path/to/socket")
+		}
+	case "redis+sentinel", "redis+cluster":
+		return fail("scheme %s:// is not supported by this version; want %s", u.Scheme, schemes)
+	default:
+		return fail("unknown scheme %q; want %s", u.Scheme, schemes)
+	}
+	if db != "" {
+		n, err := strconv.Atoi(db)
+		if err != nil || n < 0 {
+			return fail("the database is not a number from 0 on")
+		}
+		t.database = n
+	}
+	return t, nil
+}
