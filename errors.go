@@ -168,14 +168,14 @@ func describe(err error) string {
 	if advice, ok := adviceFor[code]; ok {
 		return code + ": " + advice
 	}
-	if code == "" || strings.Contains(re.Error(), "script") {
-		return strings.TrimSpace("the server answered with an error " + code)
+	if strings.Contains(re.Error(), "script") {
+		return code + ": a script failed on the server"
 	}
-	text := re.Error()
+	text := strings.TrimPrefix(re.Error(), code+" ")
 	if cut := strings.IndexAny(text, "'\"`:,(<"); cut >= 0 {
 		text = strings.TrimSpace(text[:cut])
 	}
-	return text
+	return code + ": " + text
 }
 
 var adviceFor = map[string]string{

@@ -31,7 +31,7 @@ func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
 	d := &dialer{target: t, tls: tlsFor(t, cfg), timeout: cfg.DialTimeout, core: c.core}
 	if c.inner, err = connect(ctx, option(d, cfg)); err != nil {
 		c.core.cancel()
-		return nil, openError(t, err)
+		return nil, openError(ctx, t, err)
 	}
 	return c, nil
 }
@@ -145,11 +145,11 @@ func connect(ctx context.Context, o rueidis.ClientOption) (rueidis.Client, error
 }
 
 // openError is one line about a server that could not be used.
-func openError(t target, err error) error {
+func openError(ctx context.Context, t target, err error) error {
 	e := &Error{Op: "redstart: open", Template: t.shown(), Outcome: NotApplied, Err: err}
 	if text, ok := reply(err); ok {
 		e.Code = outcome.Code(text)
-	} else if !errors.Is(err, context.Canceled) && !isDial(err) {
+	} else if ctx.Err() == nil && !isDial(err) {
 		e.Err = &handshakeError{err}
 	}
 	return e

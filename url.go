@@ -46,7 +46,7 @@ func parseURL(raw string) (target, error) {
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) && strings.Contains(ue.Err.Error(), "port") {
-			return fail("the port is not a number between 1 and 65535")
+			return fail("the port is not a number between 1 and 65535 (special characters in a password must be percent-encoded)")
 		}
 		return fail("cannot be read; a user, password or path with special characters must be percent-encoded")
 	}

@@ -24,6 +24,7 @@ type Cache[K comparable, V any] struct {
 	outage   chan struct{} // a place for each load allowed while the server is away
 	stats    counters
 
+	key    func(K) (string, error) // builds an entry's key
 	codec  byte
 	schema uint32
 	shares bool // decoded values share memory with the reply
@@ -48,6 +49,7 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 		cfg:      cfg,
 		template: template,
 		waker:    wake.Of(client),
+		key:      keyOf(template, cfg.Args),
 		codec:    codecID(cfg.Codec.Name()),
 		schema:   schemaOf[V](cfg.Codec.Name(), cfg.Version),
 		flights:  map[string]*flight[K, V]{},
@@ -143,18 +145,6 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	default:
 		return v, false, nil
 	}
-}
-
-// key builds the entry's key.
-func (c *Cache[K, V]) key(id K) (string, error) {
-	if c.cfg.Args != nil {
-		return c.template.Key(c.cfg.Args(id)...)
-	}
-	text, err := idText(id)
-	if err != nil {
-		return "", err
-	}
-	return c.template.Key(text)
 }
 
 // fetch is the GET of an entry. An error reply stays in the result.

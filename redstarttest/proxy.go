@@ -22,7 +22,7 @@ const (
 
 // A Proxy stands before a server and makes faults: it delays, holds, loses, cuts, answers in the server's place, and
 // swallows replies. It understands RESP2 and RESP3, so a fault can strike one command of a pipeline, and it counts
-// every fault, so a test can prove that the fault took place.
+// every fault before a client can notice it, so a test can prove that the fault took place.
 //
 // Each connection to the proxy gets one of its own to the target; the two end together. All methods are safe for
 // concurrent use, and faults strike connections that are open already. TLS and inline commands are not understood: a
@@ -55,11 +55,11 @@ type Proxy struct {
 // unix socket; it is dialled for each connection anew, and need not be there yet.
 func NewProxy(target string) (*Proxy, error) {
 	if target == "" {
-		return nil, errors.New("redstarttest: NewProxy needs a target, a host:port or the path of a unix socket")
+		return nil, errors.New("redstart/redstarttest: NewProxy needs a target, a host:port or the path of a unix socket")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("redstarttest: no port for the proxy: %w", err)
+		return nil, fmt.Errorf("redstart/redstarttest: no port for the proxy: %w", err)
 	}
 	p := &Proxy{listener: l, target: target, conns: map[uint64]*proxyConn{}, past: map[string]int{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -138,8 +138,8 @@ func (p *Proxy) Drop(d Direction) {
 
 // Heal ends Blackhole and Drop in both directions; what was held goes on its way.
 func (p *Proxy) Heal() {
-	p.resetMatching(func(c *proxyConn) bool { return c.up.lostBytes() || c.down.lostBytes() })
 	p.change(func(w *weather) { w.hole, w.drop = 0, 0 })
+	p.resetMatching(func(c *proxyConn) bool { return c.up.lostBytes() || c.down.lostBytes() })
 }
 
 // change replaces the weather and lets every link look at it.
@@ -168,11 +168,12 @@ func (p *Proxy) ResetMatching(match func(ConnInfo) bool) int {
 
 func (p *Proxy) resetMatching(match func(*proxyConn) bool) (n int) {
 	for _, c := range p.open() {
-		if match(c) && c.cut(true) {
+		if match(c) && c.claim() {
 			n++
+			p.faults.resets.Add(1)
+			c.shut(true)
 		}
 	}
-	p.faults.resets.Add(int64(n))
 	return n
 }
 
@@ -192,7 +193,9 @@ type ConnInfo struct {
 func (p *Proxy) Conns() []ConnInfo {
 	var all []ConnInfo
 	for _, c := range p.open() {
-		all = append(all, c.info())
+		if !c.isGone() {
+			all = append(all, c.info())
+		}
 	}
 	return all
 }
@@ -239,7 +242,7 @@ func (p *Proxy) accept() {
 			}
 			return
 		case err != nil: // out of file descriptors, say
-			p.fail(fmt.Errorf("redstarttest: the proxy cannot accept: %w", err))
+			p.fail(fmt.Errorf("redstart/redstarttest: the proxy cannot accept: %w", err))
 			select {
 			case <-time.After(proxyAcceptPause):
 			case <-p.ctx.Done():
@@ -290,7 +293,7 @@ func (p *Proxy) serve(client net.Conn) {
 	if err != nil {
 		if c.ctx.Err() == nil {
 			p.faults.dialErrors.Add(1)
-			p.fail(fmt.Errorf("redstarttest: the proxy cannot reach its target: %w", err))
+			p.fail(fmt.Errorf("redstart/redstarttest: the proxy cannot reach its target: %w", err))
 			c.cut(true)
 		}
 		return

@@ -72,14 +72,25 @@ func (c *proxyConn) run(server net.Conn) {
 	all.Wait()
 }
 
-// cut closes both sides at once, and loses what was on its way. It reports whether they were open.
-func (c *proxyConn) cut(reset bool) bool {
-	c.mu.Lock()
-	if c.gone {
-		c.mu.Unlock()
-		return false
+// cut closes both sides at once, and loses what was on its way.
+func (c *proxyConn) cut(reset bool) {
+	if c.claim() {
+		c.shut(reset)
 	}
+}
+
+// claim decides that the connection ends, and reports whether nobody else had. Who has claimed it counts the fault, so
+// that it is counted before anyone can notice it, and then must shut it.
+func (c *proxyConn) claim() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.gone
 	c.gone = true
+	return first
+}
+
+func (c *proxyConn) shut(reset bool) {
+	c.mu.Lock()
 	server := c.server
 	c.mu.Unlock()
 	c.end()
@@ -94,7 +105,12 @@ func (c *proxyConn) cut(reset bool) bool {
 	}
 	c.up.kill()
 	c.down.kill()
-	return true
+}
+
+func (c *proxyConn) isGone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
 }
 
 // endRequests passes the client's end of file on. The server answers what came before it, and closes.
@@ -109,9 +125,10 @@ func (c *proxyConn) malformed(side string, err error) bool {
 	if !errors.Is(err, errWire) {
 		return false
 	}
-	if c.cut(true) {
+	if c.claim() {
 		c.p.faults.malformed.Add(1)
-		c.p.fail(fmt.Errorf("redstarttest: the proxy reset a connection, as its %s sent something else than commands in RESP: %w", side, err))
+		c.p.fail(fmt.Errorf("redstart/redstarttest: the proxy reset a connection whose %s does not speak RESP: %w", side, err))
+		c.shut(true)
 	}
 	return true
 }
@@ -162,7 +179,8 @@ func (c *proxyConn) requests() {
 	}
 }
 
-// request handles one command; false: the connection has been cut meanwhile.
+// request handles one command; false: the connection has been cut meanwhile. Every fault is counted before the client
+// can notice it.
 func (c *proxyConn) request(in *wireReader) bool {
 	if len(in.args) == 0 {
 		c.up.push(in.frame())
@@ -193,8 +211,7 @@ func (c *proxyConn) request(in *wireReader) bool {
 	case actHoldRequest:
 		c.up.flush()
 		free := make(chan struct{})
-		if e.rule.hold(func() { close(free) }) {
-			c.p.faults.heldRequests.Add(1)
+		if e.rule.hold(&c.p.faults.heldRequests, func() { close(free) }) {
 			select {
 			case <-free:
 			case <-c.ctx.Done():
@@ -223,7 +240,7 @@ func (c *proxyConn) answer(e *proxyPending, silent bool) {
 	for _, n := range e.notes {
 		n.reply(formatReply("P ", e.reply))
 	}
-	c.p.faults.answered.Add(1)
+	e.rule.hit(&c.p.faults.answered)
 	if !silent {
 		c.mu.Lock()
 		c.queue.add(e)
@@ -231,7 +248,6 @@ func (c *proxyConn) answer(e *proxyPending, silent bool) {
 		c.mu.Unlock()
 		c.down.wake()
 	}
-	e.rule.hit()
 }
 
 // silent follows CLIENT REPLY and reports whether the server will not answer the command.
@@ -363,26 +379,23 @@ func (c *proxyConn) reply(top byte, frame []byte) {
 	}
 	if action == actSwallowHang {
 		c.down.mute()
-	} else {
+	}
+	e.rule.hit(&c.p.faults.swallowed)
+	if action == actSwallowCut {
 		c.down.end()
 	}
-	c.p.faults.swallowed.Add(1)
-	e.rule.hit()
 }
 
 // pass delivers a reply, or keeps it until its turn. The lock is held.
 func (c *proxyConn) pass(e *proxyPending, frame []byte) {
 	if e.held && e.done {
-		e.held = e.rule.hold(func() {
+		e.held = e.rule.hold(&c.p.faults.heldReplies, func() {
 			c.mu.Lock()
 			e.held = false
 			c.queue.deliver(c.down.push)
 			c.mu.Unlock()
 			c.down.wake()
 		})
-		if e.held {
-			c.p.faults.heldReplies.Add(1)
-		}
 	}
 	if !e.held && c.queue.items[c.queue.head] == e {
 		c.down.push(e.reply)

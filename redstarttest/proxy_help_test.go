@@ -1,12 +1,10 @@
 package redstarttest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,16 +18,7 @@ const proxyPatience = 20 * time.Second
 // proxyEventually waits for a condition.
 func proxyEventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(proxyPatience)
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("still not so after %v: %s", proxyPatience, what)
-		}
-	}
+	Eventually(t, proxyPatience, what, cond)
 }
 
 // proxyClient is a bare RESP client: send and recv apart, so a test sees pipelines, pushes and silence.
@@ -119,10 +108,19 @@ func (c *proxyClient) broken() {
 	}
 }
 
+// proxyRefused checks that a connection is reset at once: in the dial already, or in the first read.
+func proxyRefused(t *testing.T, addr string) {
+	t.Helper()
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		defer conn.Close()
+		(&proxyClient{t, conn, newWireReader(conn, func() {})}).broken()
+	}
+}
+
 // proxyServer starts a private redis-server and returns where it is; extra are its arguments.
 func proxyServer(t *testing.T, extra ...string) string {
 	t.Helper()
-	return proxyRunServer(t, extra...).Addr()
+	return Run(t, ServerConfig{Args: extra}).Addr()
 }
 
 // proxyFor starts a server with a proxy before it, and a client of each.
@@ -166,44 +164,4 @@ func proxyWait(t *testing.T, h *Handle, n int) {
 	if h.Hits() != n {
 		t.Fatalf("the rule has struck %d times, want %d", h.Hits(), n)
 	}
-}
-
-type proxyRun struct{ addr string }
-
-func (r proxyRun) Addr() string { return r.addr }
-
-func proxyRunServer(t *testing.T, extra ...string) proxyRun {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("needs redis-server")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(addr)
-	var log bytes.Buffer
-	cmd := exec.Command(path, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, extra...)...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	proxyEventually(t, "the server answers", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-	return proxyRun{addr}
 }

@@ -49,18 +49,17 @@ type proxyLink struct {
 	dst     net.Conn
 	queue   []linkChunk
 	queued  int
-	lastDue time.Time
 	random  *rand.Rand
 	spare   []byte
 	writing bool // someone writes outside the lock
 	ended   bool // nothing will be pushed any more
 	muted   bool // what is pushed is swallowed
-	lost    bool // bytes were dropped: the stream cannot go on
+	lost    bool // bytes were dropped: the stream cannot go on, and all that follows is dropped as well
 	dead    bool // the other end is gone
 }
 
 type linkChunk struct {
-	due  time.Time // zero: at once
+	due  time.Time // zero: at once; in any case not before the chunks in front
 	data []byte
 }
 
@@ -78,7 +77,7 @@ func (l *proxyLink) push(b []byte) {
 		return
 	}
 	w := l.p.weather.Load()
-	if w.drop&l.way != 0 {
+	if l.lost || w.drop&l.way != 0 {
 		l.lost = true
 		l.p.faults.droppedBytes.Add(int64(len(b)))
 		return
@@ -93,15 +92,11 @@ func (l *proxyLink) push(b []byte) {
 	}
 	l.queued += len(b)
 	if len(l.queue) > 0 {
-		if due.Before(l.lastDue) {
-			due = l.lastDue // TCP does not reorder
-		}
 		if last := &l.queue[len(l.queue)-1]; last.due.Equal(due) {
 			last.data = append(last.data, b...)
 			return
 		}
 	}
-	l.lastDue = due
 	l.queue = append(l.queue, linkChunk{due, append(l.spare, b...)})
 	l.spare = nil
 }
@@ -134,7 +129,7 @@ func (l *proxyLink) take() (data []byte, wait time.Duration, finished bool) {
 		return nil, 0, false
 	}
 	if len(l.queue) == 0 {
-		return nil, 0, l.ended
+		return nil, 0, l.ended && !l.lost
 	}
 	var now time.Time
 	n := 0
@@ -191,10 +186,9 @@ func (l *proxyLink) flush() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.queue) == 0 {
-		return
+	if len(l.queue) > 0 || l.ended {
+		l.wake() // it may have looked while this goroutine was writing
 	}
-	l.wake()
 	for l.queued > linkMaxQueued && !l.dead {
 		l.room.Wait()
 	}

@@ -85,9 +85,18 @@ func TestProxyPubSubRESP2(t *testing.T) {
 		> +QUEUED
 		> +QUEUED
 		> [["subscribe" "q" :1] "in"]`)
-	direct.do("PUBLISH q 1", ":1")
+	c.do("UNSUBSCRIBE", `["unsubscribe" "q" :0]`)
+	c.do("MULTI", "+OK")
+	c.send("SUBSCRIBE q", "EXEC")
+	c.want("+QUEUED", `[["subscribe" "q" :1]]`)
+	late := p.AddRule(Rule{Match: Named("PING"), Nth: 1, Action: HoldReply()})
+	c.send("PING")
+	proxyWait(t, late, 1)
+	direct.do("PUBLISH q 1", ":1") // passes, though the proxy could not see the channel's name
+	c.want(`["message" "q" "1"]`)
+	late.Remove()
 	proxyScript(t, p, c, `
-		> ["message" "q" "1"]
+		> ["pong" ""]
 		RESET; RPUSH l message b c; LRANGE l 0 -1; ECHO last
 		> +RESET
 		> :3

@@ -133,7 +133,7 @@ func (h *Handle) Remove() {
 }
 
 // Hits is how many times the fault has happened: the error was sent, the reply (so the command has run) was eaten or
-// is held, the request is held, or the command was watched.
+// is held, the request is held, or the command was watched. It is counted before the client can notice it.
 func (h *Handle) Hits() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -180,26 +180,31 @@ func (h *Handle) strikes(c *proxyConn, cmd []string) bool {
 	return h.rule.Nth <= 0 || n == int64(h.rule.Nth)
 }
 
-// hit counts the fault.
-func (h *Handle) hit() {
+// hit counts the fault, for the proxy in count too (nil: not).
+func (h *Handle) hit(count *atomic.Int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.struckOnce(count)
+}
+
+func (h *Handle) struckOnce(count *atomic.Int64) {
+	if count != nil {
+		count.Add(1)
+	}
 	h.hits++
 	close(h.struck)
 	h.struck = make(chan struct{})
 }
 
 // hold counts the fault and keeps letGo for Release; it refuses when the rule has been removed.
-func (h *Handle) hold(letGo func()) bool {
+func (h *Handle) hold(count *atomic.Int64, letGo func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.removed {
 		return false
 	}
 	h.held = append(h.held, letGo)
-	h.hits++
-	close(h.struck)
-	h.struck = make(chan struct{})
+	h.struckOnce(count)
 	return true
 }
 
@@ -215,7 +220,7 @@ func (p *Proxy) strike(rules []*Handle, c *proxyConn, cmd []string) *Handle {
 		if h.rule.Action.kind != actWatch {
 			return h
 		}
-		h.hit()
+		h.hit(nil)
 	}
 	return nil
 }

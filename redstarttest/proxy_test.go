@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func TestProxyRefuse(t *testing.T) {
 	p, c, _ := proxyFor(t)
 	c.do("PING", "+PONG")
 	p.Refuse(true)
-	proxyDial(t, p.Addr()).broken()
+	proxyRefused(t, p.Addr())
 	c.do("PING", "+PONG")
 	p.Refuse(false)
 	proxyDial(t, p.Addr()).do("PING", "+PONG")
@@ -109,6 +110,36 @@ func TestProxyBlackhole(t *testing.T) {
 	}
 }
 
+// TestProxyBounded fills a black hole: the proxy stops reading, and yet nothing is lost.
+func TestProxyBounded(t *testing.T) {
+	p, c, _ := proxyFor(t)
+	const size, n = 1 << 20, 40
+	c.do("SETRANGE k "+strconv.Itoa(size-1)+" x", ":"+strconv.Itoa(size))
+	p.Blackhole(ToClient)
+	for range n {
+		c.send("GET k")
+	}
+	proxyEventually(t, "the proxy is full", func() bool { return p.Faults().HeldBytes > linkMaxQueued })
+	c.silent()
+	if held := p.Faults().HeldBytes; held > linkMaxQueued+2*size {
+		t.Errorf("%d bytes are held, want little more than %d", held, linkMaxQueued)
+	}
+	p.Heal()
+	for range n {
+		c.conn.SetReadDeadline(time.Now().Add(proxyPatience))
+		if _, err := c.in.reply(); err != nil {
+			t.Fatal(err)
+		}
+		c.in.next()
+	}
+	held := p.Faults().HeldBytes
+	p.Blackhole(ToClient) // and Close does not wait for a reader that waits for room
+	for range n {
+		c.send("GET k")
+	}
+	proxyEventually(t, "the proxy is full", func() bool { return p.Faults().HeldBytes > held+linkMaxQueued })
+}
+
 func TestProxyDrop(t *testing.T) {
 	p, c, direct := proxyFor(t)
 	fine := proxyDial(t, p.Addr())
@@ -117,6 +148,9 @@ func TestProxyDrop(t *testing.T) {
 	c.send("INCR n")
 	proxyEventually(t, "bytes are lost", func() bool { return p.Faults().DroppedBytes == int64(len(proxyEncode("INCR", "n"))) })
 	c.silent()
+	p.Blackhole(ToServer) // what comes behind a gap is lost, whatever the weather
+	c.send("INCR n")
+	proxyEventually(t, "it is lost as well", func() bool { return p.Faults().DroppedBytes == int64(2*len(proxyEncode("INCR", "n"))) })
 	p.Heal()
 	c.broken()
 	fine.do("PING", "+PONG")
@@ -146,9 +180,16 @@ func TestProxyDelay(t *testing.T) {
 	if n := p.Faults().Delayed; n != 12 {
 		t.Errorf("%d frames were delayed, want 12 still", n)
 	}
+	// Frames of one way do not overtake each other when the delay gets shorter.
+	p.Delay(0, 100*time.Millisecond)
+	c.send("ECHO 1")
+	proxyEventually(t, "the reply is delayed", func() bool { return p.Faults().Delayed == 13 })
+	p.Delay(0, time.Nanosecond)
+	c.send("ECHO 2")
+	c.want(`"1"`, `"2"`)
 	p.Delay(time.Hour, 0) // and Close does not wait for it
 	c.send("PING")
-	proxyEventually(t, "it is delayed", func() bool { return p.Faults().Delayed == 13 })
+	proxyEventually(t, "it is delayed", func() bool { return p.Faults().Delayed == 15 })
 }
 
 func TestProxyJitterSeed(t *testing.T) {
@@ -182,7 +223,7 @@ func TestProxyTarget(t *testing.T) {
 	}
 	l.Close()
 	p.SetTarget(l.Addr().String())
-	proxyDial(t, p.Addr()).broken()
+	proxyRefused(t, p.Addr())
 	if f := p.Faults(); f.DialErrors != 1 || p.Err() == nil {
 		t.Errorf("faults %+v, err %v; want one failed dial", f, p.Err())
 	}
@@ -246,10 +287,12 @@ func TestProxyCounts(t *testing.T) {
 
 // TestProxyReplica lets a replica copy its primary through the proxy.
 func TestProxyReplica(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	primary := proxyServer(t, "--repl-diskless-sync-delay", "0")
+	p := proxyBefore(t, primary)
+	c, direct := proxyDial(t, p.Addr()), proxyDial(t, primary)
 	c.do("SET before 1", "+OK")
 	host, port, _ := net.SplitHostPort(p.Addr())
-	replica := proxyDial(t, proxyServer(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0"))
+	replica := proxyDial(t, proxyServer(t, "--replicaof", host, port))
 	direct.do("SET during 2", "+OK")
 	proxyEventually(t, "the replica has copied both", func() bool {
 		replica.send("MGET before during")

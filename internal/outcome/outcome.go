@@ -28,19 +28,25 @@ func (o Outcome) String() string {
 	}
 }
 
-// Code is the first word of an error reply ("WRONGTYPE", "OOM", "ERR"), or ""
-// when the text does not begin with one.
+// Code is the code of an error reply ("WRONGTYPE", "OOM"), and "ERR" for one
+// without a code of its own: clients may have cut that word off already, so
+// a first word counts as a code only when it is known as one, or is made like
+// those of modules (SEARCH_INDEX_NOT_FOUND).
 func Code(reply string) string {
 	word, _, _ := strings.Cut(reply, " ")
-	if word == "" {
-		return ""
+	if codes[word] || strings.Contains(word, "_") && strings.ToUpper(word) == word {
+		return word
 	}
-	for i := range len(word) {
-		if c := word[i]; (c < 'A' || c > 'Z') && c != '_' && (c < '0' || c > '9') {
-			return ""
-		}
-	}
-	return word
+	return "ERR"
+}
+
+var codes = map[string]bool{
+	"ASK": true, "BUSY": true, "BUSYGROUP": true, "BUSYKEY": true, "CLUSTERDOWN": true, "CROSSSLOT": true,
+	"DENIED": true, "EXECABORT": true, "INPROG": true, "IOERR": true, "LOADING": true, "MASTERDOWN": true,
+	"MISCONF": true, "MOVED": true, "NOADDR": true, "NOAUTH": true, "NOGOODSLAVE": true, "NOGROUP": true,
+	"NOMASTERLINK": true, "NOPERM": true, "NOPROTO": true, "NOREPLICAS": true, "NOSCRIPT": true, "NOSUB": true,
+	"NOTBUSY": true, "NOTREADY": true, "OOM": true, "READONLY": true, "REDIRECT": true, "TRYAGAIN": true,
+	"UNBLOCKED": true, "UNKILLABLE": true, "WRONGPASS": true, "WRONGTYPE": true,
 }
 
 // OfReply sorts an error reply. A refusal changed nothing. Inside a script the
@@ -74,7 +80,7 @@ func Away(reply string) bool {
 	case "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "READONLY", "OOM", "MISCONF", "BUSY", "TRYAGAIN":
 		return true
 	case "ERR":
-		return strings.HasPrefix(reply, "ERR max number of clients")
+		return strings.HasPrefix(strings.TrimPrefix(reply, "ERR "), "max number of clients")
 	default:
 		return false
 	}

@@ -22,7 +22,8 @@ func TestOfReply(t *testing.T) {
 
 func TestCode(t *testing.T) {
 	for reply, want := range map[string]string{
-		"WRONGTYPE Operation": "WRONGTYPE", "ERR x": "ERR", "lower case": "", "": "", "SEARCH_INDEX_NOT_FOUND idx": "SEARCH_INDEX_NOT_FOUND",
+		"WRONGTYPE Operation": "WRONGTYPE", "ERR x": "ERR", "lower case": "ERR", "": "ERR", "DB index is out of range": "ERR",
+		"EXEC without MULTI": "ERR", "OOM": "OOM", "SEARCH_INDEX_NOT_FOUND idx": "SEARCH_INDEX_NOT_FOUND",
 	} {
 		if got := Code(reply); got != want {
 			t.Errorf("Code(%q) = %q, want %q", reply, got, want)
@@ -33,7 +34,7 @@ func TestCode(t *testing.T) {
 func TestAway(t *testing.T) {
 	for reply, want := range map[string]bool{
 		"LOADING Redis is loading the dataset in memory": true, "READONLY You can't write against a read only replica.": true,
-		"ERR max number of clients reached": true, "ERR unknown command": false, "WRONGTYPE x": false, "NOPERM x": false,
+		"ERR max number of clients reached": true, "max number of clients reached": true, "ERR unknown command": false, "WRONGTYPE x": false, "NOPERM x": false,
 	} {
 		if got := Away(reply); got != want {
 			t.Errorf("Away(%q) = %v, want %v", reply, got, want)

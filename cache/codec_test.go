@@ -1,0 +1,164 @@
+package cache
+
+import (
+	"encoding/json"
+	"math/big"
+	"reflect"
+	"testing"
+	"time"
+)
+
+type shaped struct {
+	S    string
+	N    int64
+	F    float64
+	B    []byte
+	T    time.Time
+	M    map[string]int
+	P    *shaped
+	L    []shaped
+	Big  *big.Int
+	Dur  time.Duration
+	Void struct{}
+}
+
+func sample() shaped {
+	return shaped{
+		S: "é", N: -1 << 60, F: 0.1, B: []byte{0, 255}, T: time.Unix(1, 2).UTC(), M: map[string]int{"a": 1},
+		P: &shaped{S: "p"}, L: []shaped{{S: "l"}}, Big: big.NewInt(1 << 40), Dur: time.Hour,
+	}
+}
+
+func TestCodecsRoundTrip(t *testing.T) {
+	want, err := json.Marshal(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []Codec[shaped]{JSON[shaped](), Msgpack[shaped](), MsgpackMap[shaped]()} {
+		raw, err := c.Append([]byte("head"), sample())
+		if err != nil || string(raw[:4]) != "head" {
+			t.Fatalf("%s: Append = %q, %v", c.Name(), raw, err)
+		}
+		v, err := c.Decode(raw[4:])
+		if err != nil {
+			t.Fatalf("%s: %v", c.Name(), err)
+		}
+		if got, _ := json.Marshal(v); string(got) != string(want) {
+			t.Errorf("%s:\n got %s\nwant %s", c.Name(), got, want)
+		}
+	}
+}
+
+func TestRaw(t *testing.T) {
+	type name string
+	type blob []byte
+	if b, _ := Raw[name]().Append(nil, "n"); string(b) != "n" {
+		t.Errorf("named string: %q", b)
+	}
+	if v, _ := Raw[name]().Decode([]byte("n")); v != "n" {
+		t.Errorf("named string: %q", v)
+	}
+	if b, _ := Raw[blob]().Append(nil, blob("b")); string(b) != "b" {
+		t.Errorf("named bytes: %q", b)
+	}
+	if v, _ := Raw[blob]().Decode([]byte("b")); string(v) != "b" {
+		t.Errorf("named bytes: %q", v)
+	}
+}
+
+type onlyJSON struct{ hidden int }
+
+func (o onlyJSON) MarshalJSON() ([]byte, error)  { return json.Marshal(o.hidden) }
+func (o *onlyJSON) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &o.hidden) }
+
+type generated struct{ s string }
+
+func (g generated) MarshalMsg(b []byte) ([]byte, error)    { return append(b, g.s...), nil }
+func (g *generated) UnmarshalMsg(b []byte) ([]byte, error) { g.s = string(b); return nil, nil }
+
+func TestDefaultCodec(t *testing.T) {
+	for got, want := range map[string]string{
+		defaultCodec[string]().Name():                             "raw",
+		defaultCodec[[]byte]().Name() + " ":                       "raw ",
+		defaultCodec[shaped]().Name():                             "msgpack",
+		defaultCodec[struct{ A any }]().Name():                    "json",
+		defaultCodec[map[string]onlyJSON]().Name() + "  ":         "json  ",
+		defaultCodec[generated]().Name():                          "generated",
+		defaultCodec[json.RawMessage]().Name() + " raw":           "json raw",
+		defaultCodec[int]().Name() + " int":                       "msgpack int",
+		defaultCodec[*shaped]().Name() + " pointer":               "msgpack pointer",
+		defaultCodec[[]struct{ X *onlyJSON }]().Name() + " below": "json below",
+	} {
+		if got != want {
+			t.Errorf("default codec %q, want %q", got, want)
+		}
+	}
+	c, ok := Generated[generated]()
+	if !ok {
+		t.Fatal("generated methods not seen")
+	}
+	raw, _ := c.Append(nil, generated{"x"})
+	if v, err := c.Decode(raw); err != nil || v.s != "x" {
+		t.Errorf("generated: %+v, %v", v, err)
+	}
+	if _, ok := Generated[shaped](); ok {
+		t.Error("generated methods seen where there are none")
+	}
+}
+
+func TestSchema(t *testing.T) {
+	type a struct {
+		X int
+		Y string
+	}
+	type renamedType struct {
+		X int
+		Y string
+	}
+	type swapped struct {
+		Y string
+		X int
+	}
+	type widened struct {
+		X int64
+		Y string
+	}
+	type tagged struct {
+		X int `msgpack:"x"`
+		Y string
+	}
+	base := schemaOf[a]("msgpack", 0)
+	if schemaOf[renamedType]("msgpack", 0) != base {
+		t.Error("a type's name is no part of its format")
+	}
+	for name, h := range map[string]uint32{
+		"swapped": schemaOf[swapped]("msgpack", 0), "widened": schemaOf[widened]("msgpack", 0), "tagged": schemaOf[tagged]("msgpack", 0),
+		"codec": schemaOf[a]("json", 0), "version": schemaOf[a]("msgpack", 1), "pointer": schemaOf[*a]("msgpack", 0),
+	} {
+		if h == base {
+			t.Errorf("%s: same schema", name)
+		}
+	}
+	_ = schemaOf[shaped]("msgpack", 0) // a type that holds itself ends
+}
+
+func TestInspect(t *testing.T) {
+	c := embeddedClient(t)
+	us := users(t, c, fresh)
+	_, _ = us.Get(t.Context(), 1)
+	raw, err := c.Do(t.Context(), c.B().Get().Key("user:1").Build()).AsBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := Inspect(raw)
+	if err != nil || info.Kind != "value" || info.Codec != "msgpack" || info.Schema != us.schema {
+		t.Errorf("Inspect = %+v, %v", info, err)
+	}
+	var fields []any
+	if err := json.Unmarshal([]byte(info.Text()), &fields); err != nil || len(fields) != reflect.TypeFor[user]().NumField() || fields[1] != "fresh" {
+		t.Errorf("Text = %s, %v", info.Text(), err)
+	}
+	if _, err := Inspect([]byte("foreign")); err == nil {
+		t.Error("Inspect of a foreign string: no error")
+	}
+}
