@@ -23,11 +23,11 @@ type flight[K comparable, V any] struct {
 	cancel  context.CancelFunc
 
 	// Guarded by the cache's mutex.
-	sent    int  // deciding commands sent
-	aboard  int  // callers who wait
-	loading bool // this process loads: the load goes on although nobody waits
-	claim   int  // the command that claimed the key, once doomed
-	doom    chan struct{}
+	sent   int // deciding commands sent
+	aboard int // callers who wait
+	claim  int // the command that took the lease, once this process loads: the load goes on although nobody waits
+	doomed bool
+	doom   chan struct{} // closed once the lease is known to be lost
 
 	done chan struct{} // closed once end is set
 	end  ending[V]
@@ -72,7 +72,7 @@ func (c *Cache[K, V]) board(ctx context.Context, k string, id K, replace []byte)
 			c.getOff(f)
 			return v, true, c.failRead("get", k, ctx.Err())
 		case <-doom:
-			if doom = nil; seat >= f.claim {
+			if doom = nil; seat >= f.claim { // claim was set before doom was closed
 				c.getOff(f)
 				return v, false, nil
 			}
@@ -123,7 +123,7 @@ func (c *Cache[K, V]) getOff(f *flight[K, V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.aboard--
-	if f.aboard == 0 && !f.loading {
+	if f.aboard == 0 && f.claim == 0 {
 		c.drop(f)
 		f.cancel()
 	}
@@ -153,14 +153,21 @@ func (c *Cache[K, V]) drop(f *flight[K, V]) {
 	}
 }
 
-// doomed sends away those whom the load under way can no longer serve, because
-// the lease taken by command claim is lost. Nobody else comes aboard.
-func (c *Cache[K, V]) doomed(f *flight[K, V], claim int) {
+// claimed notes that this process loads, under the lease that command n took.
+func (c *Cache[K, V]) claimed(f *flight[K, V], n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	f.claim = n
+}
+
+// leaseLost lets nobody else aboard and sends away those whom the load under
+// way can no longer serve. The mutex is held.
+func (c *Cache[K, V]) leaseLost(f *flight[K, V]) {
 	c.drop(f)
-	f.claim = claim
-	close(f.doom)
+	if f.claim > 0 && !f.doomed {
+		f.doomed = true
+		close(f.doom)
+	}
 }
 
 // fly claims the key and loads, or waits until someone else's load is done.

@@ -53,9 +53,7 @@ func (c *Cache[K, V]) loadedEvent(r loaded[V]) {
 // load holds the lease while Load runs, and leaves what it gives at the key.
 // claim is the number of the command that took the lease.
 func (c *Cache[K, V]) load(f *flight[K, V], l lease.Lease, claim int) {
-	c.mu.Lock()
-	f.loading = true
-	c.mu.Unlock()
+	c.claimed(f, claim)
 	ctx, cancel := context.WithTimeoutCause(f.ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
 	lost, rest := l.Keep()
@@ -69,7 +67,9 @@ func (c *Cache[K, V]) load(f *flight[K, V], l lease.Lease, claim int) {
 		case <-lost:
 			lost = nil
 			c.stats.leasesLost.Add(1)
-			c.doomed(f, claim)
+			c.mu.Lock()
+			c.leaseLost(f)
+			c.mu.Unlock()
 		case <-ctx.Done():
 			select {
 			case r := <-result: // it made it after all
@@ -112,8 +112,12 @@ func (c *Cache[K, V]) loadEnded(f *flight[K, V], l lease.Lease, claim int, r loa
 	case errors.Is(r.err, ErrNotFound):
 		raw, end.own = []byte(frame.Make(frame.Absent, 0, 0, "")), false
 	default:
-		c.land(f, ending[V]{err: r.err})
-		c.leaveFailure(f, l, r.err)
+		err := r.err
+		if f.ctx.Err() != nil { // it was told to stop
+			err = redstart.ErrClosed
+		}
+		c.land(f, ending[V]{err: err})
+		c.leaveFailure(f, l, err)
 		return
 	}
 	n := c.send(f)

@@ -36,7 +36,9 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, v V, ttl time.Duration) err
 	} else {
 		err = c.client.Do(ctx, set.Build()).Error()
 	}
-	c.forget(k)
+	if err == nil {
+		c.forget(k)
+	}
 	return c.fail("set", k, err)
 }
 
@@ -51,16 +53,19 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
 		return c.failRead("invalidate", "", err)
 	}
 	err = c.client.Do(ctx, c.client.B().Del().Key(k).Build()).Error()
-	c.forget(k)
+	if err == nil {
+		c.forget(k)
+	}
 	return c.fail("invalidate", k, err)
 }
 
-// forget lets nobody else wait for a load that is under way in this process:
-// it would be refused, and they would have waited for nothing.
+// forget sends away who waits for a load in this process that will not be
+// stored, because the key has been written or deleted, and lets nobody else
+// wait for it.
 func (c *Cache[K, V]) forget(k string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.flights[k]; f != nil {
-		c.drop(f)
+		c.leaseLost(f)
 	}
 }
