@@ -83,7 +83,7 @@ func TestOutageBoundsLoads(t *testing.T) {
 			}
 		})
 	}
-	redstarttest.Eventually(t, 20*time.Second, "17 rejected", func() bool { return rejected.Load() == 17 })
+	redstarttest.Eventually(t, 20*time.Second, "3 loading and 17 rejected", func() bool { return rejected.Load() == 17 && running.Load() == 3 })
 	close(release)
 	wg.Wait()
 	if served.Load() != 3 || most.Load() != 3 {
