@@ -12,11 +12,7 @@ func (c *Client) Go(fn func(ctx context.Context)) error {
 	if c.core.ctx.Err() != nil {
 		return &Error{Op: "redstart: start background work", Outcome: NotApplied, Err: ErrClosed}
 	}
-	c.core.background.Add(1)
-	go func() {
-		defer c.core.background.Done()
-		fn(c.core.ctx)
-	}()
+	c.core.background.Go(func() { fn(c.core.ctx) })
 	return nil
 }
 

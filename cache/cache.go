@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -193,7 +194,7 @@ func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
 	e.raw = raw
 	f, err := frame.Parse(raw)
 	if err != nil {
-		if err == frame.ErrForeign && c.cfg.Adopt != nil {
+		if c.cfg.Adopt != nil && errors.Is(err, frame.ErrForeign) {
 			if v, err := c.cfg.Adopt(raw); err == nil {
 				c.stats.adopted.Add(1)
 				e.value = v

@@ -133,7 +133,9 @@ func TestHangingLoadIsGivenUp(t *testing.T) {
 				<-hang // deaf to its context
 			}
 			return user{Name: "second"}, nil
-		}, func(cfg *Config[int, user]) { cfg.LoadTimeout, cfg.ErrorTTL = 200*time.Millisecond, 50*time.Millisecond })
+		}, func(cfg *Config[int, user]) {
+			cfg.LoadTimeout, cfg.ErrorTTL = 200*time.Millisecond, 50*time.Millisecond
+		})
 		for _, o := range ask(t.Context(), caches, 5) {
 			if !errors.Is(o.err, ErrLoadTimeout) && !errors.Is(o.err, ErrLoad) {
 				t.Errorf("Get = %+v, %v", o.user, o.err)

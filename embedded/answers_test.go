@@ -63,8 +63,10 @@ func TestHELLO(t *testing.T) {
 func TestCOMMANDTellsWhatIsThere(t *testing.T) {
 	_, c := start(t, embedded.Config{})
 	there := []string{"get", "SET", "evalsha", "hexpire", "config", "role", "config|get", "client|setname", "command|info"}
-	absent := []string{"client|tracking", "vadd", "json.set", "ts.add", "ft.search", "waitaof", "spublish",
-		"client|unblock", "config|set", "xgroup|setid", "nonsense"}
+	absent := []string{
+		"client|tracking", "vadd", "json.set", "ts.add", "ft.search", "waitaof", "spublish",
+		"client|unblock", "config|set", "xgroup|setid", "nonsense",
+	}
 	for _, asked := range [][]string{there, absent} {
 		reply, err := do(t, c, append([]string{"COMMAND", "INFO"}, asked...)...).ToArray()
 		if err != nil || len(reply) != len(asked) {
@@ -141,8 +143,10 @@ func TestINFOAndCONFIGAndROLE(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"# Server\r\n", "server_name:redstart-embedded\r\n", "redis_version:7.4.0\r\n", "# Memory\r\n", "maxmemory:0\r\n",
-		"maxmemory_policy:noeviction\r\n", "role:master\r\n", "aof_enabled:0\r\n", "connected_clients:1\r\n", "evicted_keys:0\r\n", "cluster_enabled:0\r\n"} {
+	for _, want := range []string{
+		"# Server\r\n", "server_name:redstart-embedded\r\n", "redis_version:7.4.0\r\n", "# Memory\r\n", "maxmemory:0\r\n",
+		"maxmemory_policy:noeviction\r\n", "role:master\r\n", "aof_enabled:0\r\n", "connected_clients:1\r\n", "evicted_keys:0\r\n", "cluster_enabled:0\r\n",
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("INFO lacks %q", want)
 		}
@@ -151,8 +155,10 @@ func TestINFOAndCONFIGAndROLE(t *testing.T) {
 	if err != nil || !strings.HasPrefix(two, "# Memory\r\n") || !strings.Contains(two, "\r\n\r\n# Replication\r\n") || strings.Contains(two, "# Server") {
 		t.Errorf("INFO memory replication = %q, %v", two, err)
 	}
-	for _, bad := range []string{"INFO keyspace", "INFO memory nonsense", "CONFIG SET maxmemory 1", "CONFIG GET", "CONFIG", "ROLE x",
-		"COMMAND DOCS", "CLIENT TRACKING ON", "CLIENT UNBLOCK 1", "WAITAOF 1 0 0", "CLUSTER SLOTS", "SPUBLISH c m", "VADD v"} {
+	for _, bad := range []string{
+		"INFO keyspace", "INFO memory nonsense", "CONFIG SET maxmemory 1", "CONFIG GET", "CONFIG", "ROLE x",
+		"COMMAND DOCS", "CLIENT TRACKING ON", "CLIENT UNBLOCK 1", "WAITAOF 1 0 0", "CLUSTER SLOTS", "SPUBLISH c m", "VADD v",
+	} {
 		if do(t, c, strings.Fields(bad)...).Error() == nil {
 			t.Errorf("%s: answered, want an error", bad)
 		}

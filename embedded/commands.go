@@ -67,7 +67,7 @@ type commandTable struct {
 // key positions not told (movablekeys).
 func readCommands(srv *server.Server) *commandTable {
 	t := &commandTable{entries: map[string]entry{}}
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		if !srv.IsRegisteredCommand(name) {
 			continue
 		}
@@ -77,7 +77,7 @@ func readCommands(srv *server.Server) *commandTable {
 		}
 		t.names = append(t.names, name)
 		t.entries[name] = e
-		for _, sub := range strings.Fields(subcommands[name]) {
+		for sub := range strings.FieldsSeq(subcommands[name]) {
 			t.entries[name+"|"+sub] = entry{arity: -2}
 		}
 	}

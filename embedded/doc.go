@@ -51,9 +51,10 @@
 //
 // # Guarantees
 //
-// The server listens on 127.0.0.1 only. A key or a hash field is never gone
-// more than 1 ms before its TTL, and is gone at most 50 ms after it (plus what
-// one pass over all keys takes). The clock stands still inside a script and
+// The server listens on 127.0.0.1 only. A TTL counts from the arrival of the
+// command that set it, to the millisecond: nobody who counts from before sending
+// it sees the key or field gone more than 1 ms early. It is gone at most 50 ms
+// late (plus what one pass over all keys takes). The clock stands still inside a script and
 // inside EXEC, and TIME, TTLs and stream ids use the same clock, which does not
 // follow steps of the host's clock backwards. A reply on a connection is whole:
 // no published message lands in the middle of it. Close is idempotent, waits for
@@ -71,10 +72,5 @@
 //
 // # Example
 //
-//	srv, err := embedded.Start(embedded.Config{})
-//	if err != nil {
-//		return err
-//	}
-//	defer srv.Close()
-//	client, err := redstart.Open(ctx, srv.URL(), redstart.Config{})
+// See [Start].
 package embedded

@@ -1,5 +1,7 @@
 package key
 
+import "slices"
+
 import "strings"
 
 // A Problem is one way in which a template or a key departs from the naming
@@ -42,11 +44,8 @@ func Check(template string) []Problem {
 	} else if c := attributeJoiner(parts[1:]); c != 0 {
 		found = append(found, wrongSeparator(c))
 	}
-	for _, part := range parts {
-		if part == "" {
-			found = append(found, Problem{"empty", "empty part: ':' is doubled, or stands at the beginning or the end; remove it, or name the part"})
-			break
-		}
+	if slices.Contains(parts, "") {
+		found = append(found, Problem{"empty", "empty part: ':' is doubled, or stands at the beginning or the end; remove it, or name the part"})
 	}
 	return found
 }

@@ -43,8 +43,8 @@ func (s *Server) start(ctx context.Context) error {
 			}
 			return fmt.Errorf("redstart/redstarttest: %s does not start: %w; its log:\n%s", s.path, ended(p), log)
 		case <-ctx.Done():
-			p.kill()
-			return fmt.Errorf("redstart/redstarttest: %s gives no PONG at %s in time (%v; last answer: %v); its log:\n%s",
+			_ = p.kill()
+			return fmt.Errorf("redstart/redstarttest: %s gives no PONG at %s in time (%w; last answer: %v); its log:\n%s",
 				s.path, s.Addr(), ctx.Err(), answer, s.logFrom(from))
 		case <-time.After(pause):
 		}

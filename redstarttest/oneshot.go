@@ -43,7 +43,7 @@ func oneshot(ctx context.Context, network, address, password string, args []stri
 	}
 	defer conn.Close()
 	// A deadline in the past ends reads and writes that are under way.
-	forget := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	forget := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer forget()
 
 	var out []byte

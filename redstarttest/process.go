@@ -23,7 +23,7 @@ type process struct {
 // and go, so one goroutine locks its thread, starts the child on it, and stays on
 // it until the child is gone.
 func startProcess(path string, args []string, dir string, log *os.File) (*process, error) {
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, args...) //nolint:noctx // the process lives until it is told to end
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.SysProcAttr = attributes()
 	p := &process{cmd: cmd, done: make(chan struct{})}

@@ -57,7 +57,7 @@ func NewProxy(target string) (*Proxy, error) {
 	if target == "" {
 		return nil, errors.New("redstart/redstarttest: NewProxy needs a target, a host:port or the path of a unix socket")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a loopback port is there at once
 	if err != nil {
 		return nil, fmt.Errorf("redstart/redstarttest: no port for the proxy: %w", err)
 	}
@@ -304,7 +304,7 @@ func (p *Proxy) serve(client net.Conn) {
 // resetConn closes with a RST where the transport has one.
 func resetConn(c net.Conn) {
 	if t, ok := c.(*net.TCPConn); ok {
-		t.SetLinger(0)
+		_ = t.SetLinger(0)
 	}
 	c.Close()
 }

@@ -66,8 +66,7 @@ func (c *proxyConn) run(server net.Conn) {
 	c.mu.Unlock()
 	var all sync.WaitGroup
 	for _, f := range []func(){c.requests, c.replies, c.up.pump, c.down.pump} {
-		all.Add(1)
-		go func() { defer all.Done(); f() }()
+		all.Go(func() { ; f() })
 	}
 	all.Wait()
 }
@@ -116,7 +115,7 @@ func (c *proxyConn) isGone() bool {
 // endRequests passes the client's end of file on. The server answers what came before it, and closes.
 func (c *proxyConn) endRequests() {
 	if s, ok := c.up.dst.(interface{ CloseWrite() error }); ok {
-		s.CloseWrite()
+		_ = s.CloseWrite()
 	}
 }
 

@@ -89,14 +89,17 @@ func TestProxyPubSubRESP2(t *testing.T) {
 	c.do("MULTI", "+OK")
 	c.send("SUBSCRIBE q", "EXEC")
 	c.want("+QUEUED", `[["subscribe" "q" :1]]`)
-	late := p.AddRule(Rule{Match: Named("PING"), Nth: 1, Action: HoldReply()})
+	p.Blackhole(ToServer)
 	c.send("PING")
-	proxyWait(t, late, 1)
-	direct.do("PUBLISH q 1", ":1") // passes, though the proxy could not see the channel's name
+	proxyEventually(t, "PING waits for its reply", func() bool { return p.Faults().HeldBytes > 0 })
+	direct.do("PUBLISH q 1", ":1") // is not it, though the proxy could not see that q is subscribed
 	c.want(`["message" "q" "1"]`)
-	late.Remove()
+	p.Heal()
+	c.want(`["pong" ""]`)
+	if all := tr.Lines(); all[len(all)-1] != `S ["message" "q" "1"]` || all[len(all)-2] != `S ["pong" ""]` {
+		t.Errorf("the transcript ends with %q", all[len(all)-2:])
+	}
 	proxyScript(t, p, c, `
-		> ["pong" ""]
 		RESET; RPUSH l message b c; LRANGE l 0 -1; ECHO last
 		> +RESET
 		> :3
@@ -141,11 +144,15 @@ func TestProxyPubSubRESP3(t *testing.T) {
 	c.want(`>["message" "a" "1"]`, `>["pmessage" "x*" "x1" "2"]`) // pass what is held
 	c.silent()
 	held.Release()
+	all := p.AddRule(Rule{Match: Named("UNSUBSCRIBE"), Action: HoldReply()})
 	proxyScript(t, p, c, `
 		> "2"
 		> >["subscribe" "c" :4]
 		> "3"
 		UNSUBSCRIBE; PUNSUBSCRIBE x* y; PUNSUBSCRIBE; ECHO 4`)
+	proxyWait(t, all, 1) // which is: all three confirmations are held, and what follows
+	c.silent()
+	all.Release()
 	for range 3 { // in an order of the server's own
 		if got, err := c.recv(); err != nil || !strings.HasPrefix(got, `>["unsubscribe" `) {
 			t.Fatalf("got %s, %v; want an unsubscribe", got, err)
@@ -257,11 +264,9 @@ func TestProxyRueidis(t *testing.T) {
 			ctx, stop := context.WithCancel(proxyContext(t))
 			var heard atomic.Int64
 			var bg sync.WaitGroup
-			bg.Add(1)
-			go func() {
-				defer bg.Done()
+			bg.Go(func() {
 				c.Receive(ctx, c.B().Subscribe().Channel("news", "more").Build(), func(rueidis.PubSubMessage) { heard.Add(1) })
-			}()
+			})
 			proxyEventually(t, "it listens", func() bool {
 				direct.send("PUBLISH news 1")
 				direct.recv()
@@ -270,9 +275,7 @@ func TestProxyRueidis(t *testing.T) {
 			const workers, rounds = 8, 50
 			var work sync.WaitGroup
 			for w := range workers {
-				work.Add(1)
-				go func() {
-					defer work.Done()
+				work.Go(func() {
 					for i := range rounds {
 						id := strconv.Itoa(w*rounds + i)
 						if got, err := c.Do(ctx, c.B().Echo().Message(id).Build()).ToString(); got != id || err != nil {
@@ -294,7 +297,7 @@ func TestProxyRueidis(t *testing.T) {
 							}
 						}
 					}
-				}()
+				})
 			}
 			work.Wait()
 			proxyEventually(t, "all is heard", func() bool { return heard.Load() >= workers*rounds })

@@ -26,9 +26,7 @@ func TestProxyStorm(t *testing.T) {
 	var mu sync.Mutex
 	good, bad := 0, 0
 	for w := range 6 {
-		work.Add(1)
-		go func() {
-			defer work.Done()
+		work.Go(func() {
 			c := clients[w%3]
 			for i := 0; ; i++ {
 				select {
@@ -51,7 +49,7 @@ func TestProxyStorm(t *testing.T) {
 				}
 				mu.Unlock()
 			}
-		}()
+		})
 	}
 	const seed = 1
 	random := rand.New(rand.NewPCG(seed, seed))

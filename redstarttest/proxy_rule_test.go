@@ -140,7 +140,7 @@ func TestProxyRuleOrder(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	enough := errors.New("enough")
 	cancel(enough)
-	if err := watch.WaitN(ctx, 3); err != enough {
+	if err := watch.WaitN(ctx, 3); !errors.Is(err, enough) {
 		t.Errorf("WaitN: %v, want the context's cause", err)
 	}
 	// A rule may strike its own connection.

@@ -56,7 +56,7 @@ func TestWireFrames(t *testing.T) {
 			}
 			in.next()
 		}
-		if _, err := in.reply(); err != io.EOF {
+		if _, err := in.reply(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: at the end: %v, want EOF", name, err)
 		}
 	}
@@ -97,7 +97,7 @@ func TestWireMalformed(t *testing.T) {
 	}
 	for _, cut := range []string{"*", "*2\r\n$1\r\na\r\n", "$5\r\nab", "%1\r\n+a\r\n"} {
 		in := newWireReader(strings.NewReader(cut), func() {})
-		if _, err := in.reply(); err != io.ErrUnexpectedEOF {
+		if _, err := in.reply(); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%q: %v, want an unexpected end", cut, err)
 		}
 	}

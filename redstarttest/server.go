@@ -94,11 +94,11 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		}
 	}
 	if err := s.prepare(); err != nil {
-		s.discard()
+		_ = s.discard()
 		return nil, err
 	}
 	if err := s.firstStart(ctx); err != nil {
-		s.discard()
+		_ = s.discard()
 		return nil, err
 	}
 	return s, nil
@@ -170,7 +170,7 @@ func (s *Server) firstStart(ctx context.Context) error {
 // freePort asks the kernel for a port of 127.0.0.1 that nobody has.
 func freePort() (int, error) {
 	for range 1000 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a loopback port is there at once
 		if err != nil {
 			return 0, fmt.Errorf("redstart/redstarttest: no free port: %w", err)
 		}
@@ -184,8 +184,10 @@ func freePort() (int, error) {
 }
 
 func (s *Server) args() []string {
-	args := []string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
-		"--daemonize", "no", "--logfile", "", "--save", ""}
+	args := []string{
+		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
+		"--daemonize", "no", "--logfile", "", "--save", "",
+	}
 	if s.cfg.Unix {
 		args = append(args, "--unixsocket", s.socket)
 	}

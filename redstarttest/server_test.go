@@ -94,6 +94,34 @@ func TestKillAndRestart(t *testing.T) {
 	}
 }
 
+// Every server of the machine keeps to the same script.
+func TestEveryLauncher(t *testing.T) {
+	all := redstarttest.Launchers()
+	if len(all) == 0 {
+		run(t, redstarttest.ServerConfig{}) // skips, or fails where a server is required
+	}
+	for _, l := range all {
+		t.Run(l.Name, func(t *testing.T) {
+			s := run(t, redstarttest.ServerConfig{Path: l.Path, AOF: "always"})
+			t.Log(s.Version())
+			do(t, s, "SET", "old", "1")
+			do(t, s, "SET", "new", "2")
+			must(t, s.Freeze())
+			must(t, s.Kill())
+			must(t, s.Cut(1))
+			must(t, s.Restart(within(t, 20*time.Second)))
+			if old, young := do(t, s, "GET", "old"), do(t, s, "GET", "new"); old != "1" || young != nil {
+				t.Errorf("after kill, cut and restart: old = %v, new = %v", old, young)
+			}
+			pid := s.Pid()
+			must(t, s.Close())
+			if !gone(pid) {
+				t.Errorf("process %d is there after Close", pid)
+			}
+		})
+	}
+}
+
 func TestFreezeAndContinue(t *testing.T) {
 	s := run(t, redstarttest.ServerConfig{})
 	for range 5 {
@@ -153,8 +181,10 @@ func TestCloseLeavesNothing(t *testing.T) {
 				t.Errorf("%s is there after Close (%v)", s.Dir(), err)
 			}
 			must(t, s.Close())
-			for what, err := range map[string]error{"Kill": s.Kill(), "Freeze": s.Freeze(), "Continue": s.Continue(),
-				"Restart": s.Restart(t.Context()), "Cut": s.Cut(1)} {
+			for what, err := range map[string]error{
+				"Kill": s.Kill(), "Freeze": s.Freeze(), "Continue": s.Continue(),
+				"Restart": s.Restart(t.Context()), "Cut": s.Cut(1),
+			} {
 				if err == nil {
 					t.Errorf("%s after Close gave no error", what)
 				}
@@ -215,8 +245,10 @@ func TestCutTakesTheTail(t *testing.T) {
 func TestConfigReachesTheServer(t *testing.T) {
 	const password = "s3cret:/@"
 	s := run(t, redstarttest.ServerConfig{AOF: "everysec", Args: []string{"--maxmemory", "64mb", "--requirepass", password, "--cluster-enabled", "yes"}})
-	for name, want := range map[string]string{"maxmemory": "67108864", "save": "", "appendonly": "yes", "appendfsync": "everysec",
-		"bind": "127.0.0.1", "cluster-enabled": "yes"} {
+	for name, want := range map[string]string{
+		"maxmemory": "67108864", "save": "", "appendonly": "yes", "appendfsync": "everysec",
+		"bind": "127.0.0.1", "cluster-enabled": "yes",
+	} {
 		got := do(t, s, "CONFIG", "GET", name).([]any)
 		if len(got) != 2 || got[1] != want {
 			t.Errorf("CONFIG GET %s = %v, want %q", name, got, want)
@@ -304,11 +336,10 @@ func TestRestartWaitsForThePort(t *testing.T) {
 	must(t, s.Kill())
 	squatter, err := net.Listen("tcp", s.Addr())
 	must(t, err)
+	defer squatter.Close()
 	var serving sync.WaitGroup
 	came := make(chan struct{}, 1000)
-	serving.Add(1)
-	go func() { // answers as a server would
-		defer serving.Done()
+	serving.Go(func() { // answers as a server would
 		for {
 			c, err := squatter.Accept()
 			if err != nil {
@@ -318,11 +349,15 @@ func TestRestartWaitsForThePort(t *testing.T) {
 			c.Close()
 			came <- struct{}{}
 		}
-	}()
+	})
 	restarted := make(chan error, 1)
 	go func() { restarted <- s.Restart(within(t, 20*time.Second)) }()
 	for range 3 {
-		<-came
+		select {
+		case <-came:
+		case err := <-restarted:
+			t.Fatalf("Restart returned %v while another had the port", err)
+		}
 	}
 	must(t, squatter.Close())
 	serving.Wait()
@@ -337,9 +372,7 @@ func TestManyAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	addrs := map[string]bool{}
 	for range 6 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			s, err := redstarttest.StartServer(t.Context(), redstarttest.ServerConfig{})
 			if err != nil {
 				t.Error(err)
@@ -354,7 +387,7 @@ func TestManyAtOnce(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 	}
 	wg.Wait()
 }

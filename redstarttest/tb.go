@@ -27,7 +27,7 @@ func Run(t TB, cfg ServerConfig) *Server {
 	if cfg.Path == "" {
 		path, err := Find()
 		if err != nil {
-			lacks(t, "needs redis-server: install it, or put it on PATH (%v)", err)
+			lacksf(t, "needs redis-server: install it, or put it on PATH (%v)", err)
 			return nil
 		}
 		cfg.Path = path
@@ -54,19 +54,19 @@ func Data(t TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("REDSTART_TEST_DATA")
 	if dir == "" {
-		lacks(t, "needs REDSTART_TEST_DATA: the folder that holds %s", name)
+		lacksf(t, "needs REDSTART_TEST_DATA: the folder that holds %s", name)
 		return ""
 	}
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err != nil {
-		lacks(t, "needs REDSTART_TEST_DATA to hold %s: %v", name, err)
+		lacksf(t, "needs REDSTART_TEST_DATA to hold %s: %v", name, err)
 		return ""
 	}
 	return path
 }
 
-// lacks skips the test or, where everything is required, fails it.
-func lacks(t TB, format string, args ...any) {
+// lacksf skips the test or, where everything is required, fails it.
+func lacksf(t TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("REDSTART_TEST_REQUIRE") == "1" {
 		t.Fatalf(format, args...)

@@ -12,9 +12,11 @@ import (
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
-var _ redstarttest.TB = (*testing.T)(nil)
-var _ redstarttest.TB = (*testing.B)(nil)
-var _ redstarttest.TB = (*testing.F)(nil)
+var (
+	_ redstarttest.TB = (*testing.T)(nil)
+	_ redstarttest.TB = (*testing.B)(nil)
+	_ redstarttest.TB = (*testing.F)(nil)
+)
 
 func must(t *testing.T, err error) {
 	t.Helper()

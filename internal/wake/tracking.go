@@ -97,7 +97,7 @@ func (w *Waker) run(ctx context.Context) {
 	w.session, w.tracking = s, up
 	w.mu.Unlock()
 	select {
-	case <-hook:
+	case <-hook: //nolint:errcheck // whatever it says, the connection is gone
 	case <-ctx.Done():
 	}
 	close(s.lost)
