@@ -13,11 +13,12 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/proxy"
 )
 
 func TestOutcomes(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, err := redstarttest.NewProxy(s.Addr())
+	p, err := proxy.New(s.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func TestOutcomes(t *testing.T) {
 	cancel()
 	half := redstart.NewScript("half", "redis.call('INCR', KEYS[1]) return redis.call('INCR', KEYS[2])")
 	lost := func(command string) error {
-		h := p.AddRule(redstarttest.Rule{Match: redstarttest.Named(command), Nth: 1, Action: redstarttest.SwallowReply(redstarttest.CutConnection)})
+		h := p.AddRule(proxy.Rule{Match: proxy.Named(command), Nth: 1, Action: proxy.SwallowReply(proxy.CutConnection)})
 		defer h.Remove()
 		err := do(command, "n")
 		if h.Hits() != 1 {
@@ -189,7 +190,7 @@ func TestServer(t *testing.T) {
 // A caller that gives up while it dials for all fails no other.
 func TestNeighboursDial(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, err := redstarttest.NewProxy(s.Addr())
+	p, err := proxy.New(s.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/proxy"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/commands.golden")
@@ -18,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite testdata/commands.golden")
 // review.
 func TestCommandsOfEachCall(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, err := redstarttest.NewProxy(s.Addr())
+	p, err := proxy.New(s.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

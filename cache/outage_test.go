@@ -11,6 +11,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/proxy"
 )
 
 // command runs one on the server, past every client.
@@ -201,7 +202,7 @@ func TestLostReplies(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
 	for _, lost := range []string{"SET", "EVALSHA", "EVAL", "GET"} {
 		t.Run(lost, func(t *testing.T) {
-			p, err := redstarttest.NewProxy(s.Addr())
+			p, err := proxy.New(s.Addr())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +214,7 @@ func TestLostReplies(t *testing.T) {
 			if lost == "EVAL" { // so that it does not
 				command(t, s, "SCRIPT", "FLUSH")
 			}
-			h := p.AddRule(redstarttest.Rule{Match: redstarttest.Named(lost), Nth: 1, Action: redstarttest.SwallowReply(redstarttest.CutConnection)})
+			h := p.AddRule(proxy.Rule{Match: proxy.Named(lost), Nth: 1, Action: proxy.SwallowReply(proxy.CutConnection)})
 			start := time.Now()
 			if u, err := us.Get(t.Context(), 1); err != nil || u.Name != "fresh" {
 				t.Errorf("Get = %+v, %v", u, err)

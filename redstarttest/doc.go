@@ -1,5 +1,4 @@
-// Package redstarttest gives tests real Redis servers, faults that are real, and
-// a proxy in front of any server that fails on demand.
+// Package redstarttest gives tests real Redis servers and faults that are real.
 //
 // # What
 //
@@ -10,8 +9,8 @@
 // [Server.Cut] takes the tail of the append-only file that a power failure would
 // have taken; [Server.Restart] brings it back on the same port and folder.
 // [Launchers] lists the servers of the machine, for a test that must hold on each.
-// [Proxy] stands between a client and any server and loses, delays or replaces
-// what passes. [Data] finds a test's data file, and [Eventually] waits for a
+// Package proxy below stands between a client and any server and loses, delays
+// or replaces what passes. [Data] finds a test's data file, and [Eventually] waits for a
 // condition.
 //
 // Nothing here imports package testing: what takes a [TB] can be used by a program

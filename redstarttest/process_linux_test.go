@@ -67,11 +67,20 @@ func TestServerOutlivesCallersThread(t *testing.T) {
 		err error
 	}
 	started := make(chan result)
-	go func() {
+	over := make(chan struct{})
+	defer close(over)
+	var start func()
+	start = func() {
 		runtime.LockOSThread() // and never unlocked, so the thread ends with the goroutine
+		if syscall.Gettid() == syscall.Getpid() { // but for the program's first thread, which never ends
+			go start()
+			<-over
+			return
+		}
 		s, err := redstarttest.StartServer(t.Context(), redstarttest.ServerConfig{})
 		started <- result{s, syscall.Gettid(), err}
-	}()
+	}
+	go start()
 	r := <-started
 	if r.err != nil {
 		if _, err := redstarttest.Find(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/embedded"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/proxy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -107,7 +108,7 @@ func TestChangedBefore(t *testing.T) {
 // wakes everyone.
 func TestPushThatNeverComes(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, err := redstarttest.NewProxy(s.Addr())
+	p, err := proxy.New(s.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func TestPushThatNeverComes(t *testing.T) {
 	c, other := open(t, p.URL()), open(t, s.URL())
 	w := Of(c)
 	connected(t, w)
-	tracked := func(i redstarttest.ConnInfo) bool { return i.Tracking }
+	tracked := func(i proxy.ConnInfo) bool { return i.Tracking }
 
 	set(t, other, "x")
 	done := sleep(t.Context(), t, w, "x")

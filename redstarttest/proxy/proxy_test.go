@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"bytes"
@@ -14,11 +14,11 @@ import (
 
 // TestProxyLarge sends a value of 1 MiB through, and a pipeline whose sender does not read before its end.
 func TestProxyLarge(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	big := strings.Repeat("0123456789abcdef", 1<<16)
 	c.do("SET k "+big, "+OK")
 	c.send("GET k")
-	c.conn.SetReadDeadline(time.Now().Add(proxyPatience))
+	c.conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := c.in.reply(); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestProxyLarge(t *testing.T) {
 }
 
 func TestProxyReset(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	tracking := proxyDial(t, p.Addr())
 	tracking.send("HELLO 3", "CLIENT TRACKING ON")
 	tracking.recv()
@@ -66,12 +66,12 @@ func TestProxyReset(t *testing.T) {
 	if f := p.Faults(); f.Resets != 2 || f.Accepted != 2 {
 		t.Errorf("faults %+v, want two resets of two", f)
 	}
-	proxyEventually(t, "no connection is open", func() bool { return len(p.Conns()) == 0 })
+	eventually(t, "no connection is open", func() bool { return len(p.Conns()) == 0 })
 	proxyDial(t, p.Addr()).do("PING", "+PONG")
 }
 
 func TestProxyRefuse(t *testing.T) {
-	p, c, _ := proxyFor(t)
+	p, c, _ := inFrontOf(t)
 	c.do("PING", "+PONG")
 	p.Refuse(true)
 	proxyRefused(t, p.Addr())
@@ -85,18 +85,18 @@ func TestProxyRefuse(t *testing.T) {
 
 func TestProxyBlackhole(t *testing.T) {
 	for _, way := range []Direction{ToServer, ToClient, BothWays} {
-		p, c, direct := proxyFor(t)
+		p, c, direct := inFrontOf(t)
 		c.do("INCR n", ":1")
 		p.Blackhole(way)
 		c.send("INCR n")
 		if way == ToClient {
-			proxyEventually(t, "the server runs it", func() bool {
+			eventually(t, "the server runs it", func() bool {
 				direct.send("GET n")
 				got, _ := direct.recv()
 				return got == `"2"`
 			})
 		}
-		proxyEventually(t, "bytes are held", func() bool { return p.Faults().HeldBytes > 0 })
+		eventually(t, "bytes are held", func() bool { return p.Faults().HeldBytes > 0 })
 		c.silent()
 		if way != ToClient {
 			direct.do("GET n", `"1"`)
@@ -112,21 +112,21 @@ func TestProxyBlackhole(t *testing.T) {
 
 // TestProxyBounded fills a black hole: the proxy stops reading, and yet nothing is lost.
 func TestProxyBounded(t *testing.T) {
-	p, c, _ := proxyFor(t)
+	p, c, _ := inFrontOf(t)
 	const size, n = 1 << 20, 40
 	c.do("SETRANGE k "+strconv.Itoa(size-1)+" x", ":"+strconv.Itoa(size))
 	p.Blackhole(ToClient)
 	for range n {
 		c.send("GET k")
 	}
-	proxyEventually(t, "the proxy is full", func() bool { return p.Faults().HeldBytes > linkMaxQueued })
+	eventually(t, "the proxy is full", func() bool { return p.Faults().HeldBytes > linkMaxQueued })
 	c.silent()
 	if held := p.Faults().HeldBytes; held > linkMaxQueued+2*size {
 		t.Errorf("%d bytes are held, want little more than %d", held, linkMaxQueued)
 	}
 	p.Heal()
 	for range n {
-		c.conn.SetReadDeadline(time.Now().Add(proxyPatience))
+		c.conn.SetReadDeadline(time.Now().Add(patience))
 		if _, err := c.in.reply(); err != nil {
 			t.Fatal(err)
 		}
@@ -137,20 +137,20 @@ func TestProxyBounded(t *testing.T) {
 	for range n {
 		c.send("GET k")
 	}
-	proxyEventually(t, "the proxy is full", func() bool { return p.Faults().HeldBytes > held+linkMaxQueued })
+	eventually(t, "the proxy is full", func() bool { return p.Faults().HeldBytes > held+linkMaxQueued })
 }
 
 func TestProxyDrop(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	fine := proxyDial(t, p.Addr())
 	fine.do("PING", "+PONG")
 	p.Drop(ToServer)
 	c.send("INCR n")
-	proxyEventually(t, "bytes are lost", func() bool { return p.Faults().DroppedBytes == int64(len(proxyEncode("INCR", "n"))) })
+	eventually(t, "bytes are lost", func() bool { return p.Faults().DroppedBytes == int64(len(encodeCommand("INCR", "n"))) })
 	c.silent()
 	p.Blackhole(ToServer) // what comes behind a gap is lost, whatever the weather
 	c.send("INCR n")
-	proxyEventually(t, "it is lost as well", func() bool { return p.Faults().DroppedBytes == int64(2*len(proxyEncode("INCR", "n"))) })
+	eventually(t, "it is lost as well", func() bool { return p.Faults().DroppedBytes == int64(2*len(encodeCommand("INCR", "n"))) })
 	p.Heal()
 	c.broken()
 	fine.do("PING", "+PONG")
@@ -158,7 +158,7 @@ func TestProxyDrop(t *testing.T) {
 }
 
 func TestProxyDelay(t *testing.T) {
-	p, c, _ := proxyFor(t)
+	p, c, _ := inFrontOf(t)
 	took := func() time.Duration {
 		start := time.Now()
 		c.send("ECHO 1", "ECHO 2", "ECHO 3")
@@ -183,13 +183,13 @@ func TestProxyDelay(t *testing.T) {
 	// Frames of one way do not overtake each other when the delay gets shorter.
 	p.Delay(0, 100*time.Millisecond)
 	c.send("ECHO 1")
-	proxyEventually(t, "the reply is delayed", func() bool { return p.Faults().Delayed == 13 })
+	eventually(t, "the reply is delayed", func() bool { return p.Faults().Delayed == 13 })
 	p.Delay(0, time.Nanosecond)
 	c.send("ECHO 2")
 	c.want(`"1"`, `"2"`)
 	p.Delay(time.Hour, 0) // and Close does not wait for it
 	c.send("PING")
-	proxyEventually(t, "it is delayed", func() bool { return p.Faults().Delayed == 15 })
+	eventually(t, "it is delayed", func() bool { return p.Faults().Delayed == 15 })
 }
 
 func TestProxyJitterSeed(t *testing.T) {
@@ -236,7 +236,7 @@ func TestProxyTarget(t *testing.T) {
 	if f := p.Faults(); f.Malformed != 1 || !strings.Contains(p.Err().Error(), "client") {
 		t.Errorf("faults %+v, err %v; want one malformed", f, p.Err())
 	}
-	if _, err := NewProxy(""); err == nil {
+	if _, err := New(""); err == nil {
 		t.Error("no target is no error")
 	}
 }
@@ -252,7 +252,7 @@ func TestProxyUnix(t *testing.T) {
 }
 
 func TestProxyCounts(t *testing.T) {
-	p, c, _ := proxyFor(t)
+	p, c, _ := inFrontOf(t)
 	c.do("CLIENT SETNAME app", "+OK")
 	c.do("get k", "nil")
 	c.do("GET k", "nil")
@@ -274,7 +274,7 @@ func TestProxyCounts(t *testing.T) {
 		t.Errorf("the second is %+v", b)
 	}
 	gone.conn.Close()
-	proxyEventually(t, "its end is seen", func() bool { return len(p.Conns()) == 1 })
+	eventually(t, "its end is seen", func() bool { return len(p.Conns()) == 1 })
 	if got, want := p.Commands(), (map[string]int{"CLIENT": 1, "GET": 3, "SUBSCRIBE": 1}); !maps.Equal(got, want) {
 		t.Errorf("commands %v, want %v", got, want)
 	}
@@ -294,7 +294,7 @@ func TestProxyReplica(t *testing.T) {
 	host, port, _ := net.SplitHostPort(p.Addr())
 	replica := proxyDial(t, proxyServer(t, "--replicaof", host, port))
 	direct.do("SET during 2", "+OK")
-	proxyEventually(t, "the replica has copied both", func() bool {
+	eventually(t, "the replica has copied both", func() bool {
 		replica.send("MGET before during")
 		got, err := replica.recv()
 		return err == nil && got == `["1" "2"]`
@@ -305,7 +305,7 @@ func TestProxyReplica(t *testing.T) {
 }
 
 func TestProxyTranscript(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	var live bytes.Buffer
 	stop := p.Record(&live)
 	tr := p.Transcript()
@@ -326,7 +326,7 @@ func TestProxyTranscript(t *testing.T) {
 	direct.do("SET k 1", "+OK")
 	c.want(`>["invalidate" ["k"]]`)
 	c.send("DECR n")
-	proxyEventually(t, "DECR has run", func() bool { return p.Faults().Swallowed == 1 })
+	eventually(t, "DECR has run", func() bool { return p.Faults().Swallowed == 1 })
 	tr.Stop()
 	other := proxyDial(t, p.Addr())
 	other.do("PING", "+PONG")

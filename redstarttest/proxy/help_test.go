@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"context"
@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/redstart-go/redstart/redstarttest"
 )
 
-const proxyPatience = 20 * time.Second
+const patience = 20 * time.Second
 
-// proxyEventually waits for a condition.
-func proxyEventually(t *testing.T, what string, cond func() bool) {
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	Eventually(t, proxyPatience, what, cond)
+	redstarttest.Eventually(t, patience, what, cond)
 }
 
 // proxyClient is a bare RESP client: send and recv apart, so a test sees pipelines, pushes and silence.
@@ -42,7 +44,7 @@ func proxyDial(t *testing.T, addr string) *proxyClient {
 	return &proxyClient{t, conn, newWireReader(conn, func() {})}
 }
 
-func proxyEncode(cmd ...string) []byte {
+func encodeCommand(cmd ...string) []byte {
 	b := []byte("*" + strconv.Itoa(len(cmd)) + "\r\n")
 	for _, a := range cmd {
 		b = append(append(append(b, "$"+strconv.Itoa(len(a))+"\r\n"...), a...), "\r\n"...)
@@ -55,7 +57,7 @@ func (c *proxyClient) send(cmds ...string) {
 	c.t.Helper()
 	var b []byte
 	for _, cmd := range cmds {
-		b = append(b, proxyEncode(strings.Fields(cmd)...)...)
+		b = append(b, encodeCommand(strings.Fields(cmd)...)...)
 	}
 	if _, err := c.conn.Write(b); err != nil {
 		c.t.Fatal(err)
@@ -64,7 +66,7 @@ func (c *proxyClient) send(cmds ...string) {
 
 // recv reads a frame, as text.
 func (c *proxyClient) recv() (string, error) {
-	c.conn.SetReadDeadline(time.Now().Add(proxyPatience))
+	c.conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := c.in.reply(); err != nil {
 		return "", err
 	}
@@ -120,11 +122,11 @@ func proxyRefused(t *testing.T, addr string) {
 // proxyServer starts a private redis-server and returns where it is; extra are its arguments.
 func proxyServer(t *testing.T, extra ...string) string {
 	t.Helper()
-	return Run(t, ServerConfig{Args: extra}).Addr()
+	return redstarttest.Run(t, redstarttest.ServerConfig{Args: extra}).Addr()
 }
 
-// proxyFor starts a server with a proxy before it, and a client of each.
-func proxyFor(t *testing.T) (p *Proxy, client, direct *proxyClient) {
+// inFrontOf starts a server with a proxy before it, and a client of each.
+func inFrontOf(t *testing.T) (p *Proxy, client, direct *proxyClient) {
 	t.Helper()
 	addr := proxyServer(t)
 	p = proxyBefore(t, addr)
@@ -135,7 +137,7 @@ func proxyFor(t *testing.T) (p *Proxy, client, direct *proxyClient) {
 func proxyBefore(t *testing.T, target string) *Proxy {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	p, err := NewProxy(target)
+	p, err := New(target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,7 @@ func proxyBefore(t *testing.T, target string) *Proxy {
 
 func proxyContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), proxyPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"cmp"
@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// proxyDialTimeout bounds a connect to the target, and proxyAcceptPause is the wait after a failed accept.
+// dialTimeout bounds a connect to the target, and acceptPause is the wait after a failed accept.
 const (
-	proxyDialTimeout = 5 * time.Second
-	proxyAcceptPause = 10 * time.Millisecond
+	dialTimeout = 5 * time.Second
+	acceptPause = 10 * time.Millisecond
 )
 
 // A Proxy stands before a server and makes faults: it delays, holds, loses, cuts, answers in the server's place, and
@@ -51,15 +51,15 @@ type Proxy struct {
 	err    error
 }
 
-// NewProxy starts a proxy on a free port of 127.0.0.1. The target is "host:port", or the path (with a slash) of a
+// New starts a proxy on a free port of 127.0.0.1. The target is "host:port", or the path (with a slash) of a
 // unix socket; it is dialled for each connection anew, and need not be there yet.
-func NewProxy(target string) (*Proxy, error) {
+func New(target string) (*Proxy, error) {
 	if target == "" {
-		return nil, errors.New("redstart/redstarttest: NewProxy needs a target, a host:port or the path of a unix socket")
+		return nil, errors.New("redstart/redstarttest/proxy: New needs a target, a host:port or the path of a unix socket")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a loopback port is there at once
 	if err != nil {
-		return nil, fmt.Errorf("redstart/redstarttest: no port for the proxy: %w", err)
+		return nil, fmt.Errorf("redstart/redstarttest/proxy: no port is free: %w", err)
 	}
 	p := &Proxy{listener: l, target: target, conns: map[uint64]*proxyConn{}, past: map[string]int{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -242,9 +242,9 @@ func (p *Proxy) accept() {
 			}
 			return
 		case err != nil: // out of file descriptors, say
-			p.fail(fmt.Errorf("redstart/redstarttest: the proxy cannot accept: %w", err))
+			p.fail(fmt.Errorf("redstart/redstarttest/proxy: cannot accept: %w", err))
 			select {
-			case <-time.After(proxyAcceptPause):
+			case <-time.After(acceptPause):
 			case <-p.ctx.Done():
 			}
 			continue
@@ -281,7 +281,7 @@ func (p *Proxy) serve(client net.Conn) {
 	if p.ctx.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, proxyDialTimeout)
+	ctx, cancel := context.WithTimeout(p.ctx, dialTimeout)
 	defer cancel()
 	stop := context.AfterFunc(c.ctx, cancel)
 	defer stop()
@@ -293,7 +293,7 @@ func (p *Proxy) serve(client net.Conn) {
 	if err != nil {
 		if c.ctx.Err() == nil {
 			p.faults.dialErrors.Add(1)
-			p.fail(fmt.Errorf("redstart/redstarttest: the proxy cannot reach its target: %w", err))
+			p.fail(fmt.Errorf("redstart/redstarttest/proxy: cannot reach its target: %w", err))
 			c.cut(true)
 		}
 		return

@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"context"
@@ -126,7 +126,7 @@ func (c *proxyConn) malformed(side string, err error) bool {
 	}
 	if c.claim() {
 		c.p.faults.malformed.Add(1)
-		c.p.fail(fmt.Errorf("redstart/redstarttest: the proxy reset a connection whose %s does not speak RESP: %w", side, err))
+		c.p.fail(fmt.Errorf("redstart/redstarttest/proxy: reset a connection whose %s does not speak RESP: %w", side, err))
 		c.shut(true)
 	}
 	return true

@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"bytes"

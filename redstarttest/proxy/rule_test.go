@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 )
 
 func TestProxyAnswerError(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	h := p.AddRule(Rule{Match: Named("incr"), Nth: 2, Action: AnswerError("-LOADING not\r\nyet")})
 	// The error keeps its place in the pipeline, and only the second INCR is struck.
 	c.send("SET a 1", "INCR n", "incr n", "GET a", "INCR n")
@@ -29,7 +29,7 @@ func TestProxyAnswerError(t *testing.T) {
 }
 
 func TestProxySwallowReplyCut(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	h := p.AddRule(Rule{Match: Named("INCR"), Nth: 3, Action: SwallowReply(CutConnection)})
 	c.send("INCR n", "GET n", "INCR n", "INCR n", "GET n")
 	// The server counted three; the client was told of two and got an error.
@@ -45,14 +45,14 @@ func TestProxySwallowReplyCut(t *testing.T) {
 }
 
 func TestProxySwallowReplyHang(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	other := proxyDial(t, p.Addr())
 	h := p.AddRule(Rule{Match: Named("EXEC"), Action: SwallowReply(LeaveHanging)})
 	c.send("MULTI", "INCR n", "EXEC", "INCR m")
 	c.want("+OK", "+QUEUED")
 	proxyWait(t, h, 1)
 	direct.do("GET n", `"1"`)
-	proxyEventually(t, "the command after it runs", func() bool {
+	eventually(t, "the command after it runs", func() bool {
 		direct.send("GET m")
 		got, err := direct.recv()
 		return err == nil && got == `"1"`
@@ -62,7 +62,7 @@ func TestProxySwallowReplyHang(t *testing.T) {
 }
 
 func TestProxyHoldRequest(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	h := p.AddRule(Rule{Match: Named("SET"), Action: HoldRequest()})
 	c.send("PING", "SET k late", "GET k")
 	c.want("+PONG")
@@ -79,7 +79,7 @@ func TestProxyHoldRequest(t *testing.T) {
 	c.conn.Close()
 	direct.do("GET k", `"late"`)
 	h.Remove()
-	proxyEventually(t, "the late write is there", func() bool {
+	eventually(t, "the late write is there", func() bool {
 		direct.send("GET k")
 		got, err := direct.recv()
 		return err == nil && got == `"later"`
@@ -91,7 +91,7 @@ func TestProxyHoldRequest(t *testing.T) {
 
 // TestProxyHoldReply holds a reply, and sees pushes pass it, the command run, and the order kept.
 func TestProxyHoldReply(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	c.send("HELLO 3")
 	c.recv()
 	c.do("CLIENT TRACKING ON", "+OK")
@@ -120,7 +120,7 @@ func TestProxyHoldReply(t *testing.T) {
 }
 
 func TestProxyRuleOrder(t *testing.T) {
-	p, c, _ := proxyFor(t)
+	p, c, _ := inFrontOf(t)
 	other := proxyDial(t, p.Addr())
 	other.do("CLIENT SETNAME other", "+OK")
 	var saw atomic.Int64

@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"bytes"
@@ -67,8 +67,8 @@ func TestWireLong(t *testing.T) {
 	big := strings.Repeat("v", wireKeep+17)
 	var all []byte
 	for range 2 {
-		all = append(all, proxyEncode("SET", "k", big)...)
-		all = append(all, proxyEncode("GET", "k")...)
+		all = append(all, encodeCommand("SET", "k", big)...)
+		all = append(all, encodeCommand("GET", "k")...)
 	}
 	in := newWireReader(iotest.HalfReader(bytes.NewReader(all)), func() {})
 	for i := range 4 {

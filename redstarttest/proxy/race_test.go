@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // TestProxyStorm switches every fault on and off under load. Replies may be missing, but none may be another's, and
 // after the storm everything works.
 func TestProxyStorm(t *testing.T) {
-	p, _, _ := proxyFor(t)
+	p, _, _ := inFrontOf(t)
 	ctx := proxyContext(t)
 	var clients []rueidis.Client
 	for range 3 {
@@ -84,7 +84,7 @@ func TestProxyStorm(t *testing.T) {
 		t.Errorf("%d good, %d failed: want both", good, bad)
 	}
 	for _, c := range clients {
-		proxyEventually(t, "the client works again", func() bool { return c.Do(ctx, c.B().Ping().Build()).Error() == nil })
+		eventually(t, "the client works again", func() bool { return c.Do(ctx, c.B().Ping().Build()).Error() == nil })
 	}
 	for _, x := range tr.Exchanges() {
 		if len(x.Replies) > 1 {

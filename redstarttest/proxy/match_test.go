@@ -1,4 +1,4 @@
-package redstarttest
+package proxy
 
 import (
 	"context"
@@ -56,7 +56,7 @@ func proxyNoneAwaited(t *testing.T, p *Proxy) {
 }
 
 func TestProxyPubSubRESP2(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	tr := p.Transcript()
 	proxyScript(t, p, c, `
 		SUBSCRIBE a b; PSUBSCRIBE x*; SUBSCRIBE; PING
@@ -91,7 +91,7 @@ func TestProxyPubSubRESP2(t *testing.T) {
 	c.want("+QUEUED", `[["subscribe" "q" :1]]`)
 	p.Blackhole(ToServer)
 	c.send("PING")
-	proxyEventually(t, "PING waits for its reply", func() bool { return p.Faults().HeldBytes > 0 })
+	eventually(t, "PING waits for its reply", func() bool { return p.Faults().HeldBytes > 0 })
 	direct.do("PUBLISH q 1", ":1") // is not it, though the proxy could not see that q is subscribed
 	c.want(`["message" "q" "1"]`)
 	p.Heal()
@@ -126,7 +126,7 @@ func proxyInStepOutside(t *testing.T, tr *Transcript) (echoes int) {
 }
 
 func TestProxyPubSubRESP3(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	tr := p.Transcript()
 	c.send("HELLO 3")
 	c.recv()
@@ -175,7 +175,7 @@ func TestProxyPubSubRESP3(t *testing.T) {
 }
 
 func TestProxySilentCommands(t *testing.T) {
-	p, c, _ := proxyFor(t)
+	p, c, _ := inFrontOf(t)
 	proxyScript(t, p, c, `
 		CLIENT REPLY SKIP; INCR n; INCR n
 		> :2
@@ -195,7 +195,7 @@ func TestProxySilentCommands(t *testing.T) {
 }
 
 func TestProxyMonitor(t *testing.T) {
-	p, c, direct := proxyFor(t)
+	p, c, direct := inFrontOf(t)
 	c.do("MONITOR", "+OK")
 	direct.do("ECHO hello", `"hello"`)
 	got, err := c.recv()
@@ -243,7 +243,7 @@ func TestProxyTypes(t *testing.T) {
 func proxyRueidis(t *testing.T, p *Proxy, o rueidis.ClientOption) rueidis.Client {
 	t.Helper()
 	o.InitAddress = []string{p.Addr()}
-	o.Dialer.Timeout = proxyPatience
+	o.Dialer.Timeout = patience
 	c, err := rueidis.NewClient(o)
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func proxyRueidis(t *testing.T, p *Proxy, o rueidis.ClientOption) rueidis.Client
 func TestProxyRueidis(t *testing.T) {
 	for _, resp2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("resp2=%v", resp2), func(t *testing.T) {
-			p, _, direct := proxyFor(t)
+			p, _, direct := inFrontOf(t)
 			tr := p.Transcript()
 			c := proxyRueidis(t, p, rueidis.ClientOption{AlwaysPipelining: true, AlwaysRESP2: resp2, DisableCache: resp2})
 			loading := p.AddRule(Rule{Match: Named("SETEX"), Action: AnswerError("LOADING")})
@@ -267,7 +267,7 @@ func TestProxyRueidis(t *testing.T) {
 			bg.Go(func() {
 				c.Receive(ctx, c.B().Subscribe().Channel("news", "more").Build(), func(rueidis.PubSubMessage) { heard.Add(1) })
 			})
-			proxyEventually(t, "it listens", func() bool {
+			eventually(t, "it listens", func() bool {
 				direct.send("PUBLISH news 1")
 				direct.recv()
 				return heard.Load() > 0
@@ -300,7 +300,7 @@ func TestProxyRueidis(t *testing.T) {
 				})
 			}
 			work.Wait()
-			proxyEventually(t, "all is heard", func() bool { return heard.Load() >= workers*rounds })
+			eventually(t, "all is heard", func() bool { return heard.Load() >= workers*rounds })
 			stop()
 			bg.Wait()
 			if n := proxyInStep(t, tr); n != workers*rounds {
@@ -315,7 +315,7 @@ func TestProxyRueidis(t *testing.T) {
 
 // TestProxyRueidisTracking cuts only the connection that tracks; the client next to it notices nothing.
 func TestProxyRueidisTracking(t *testing.T) {
-	p, _, direct := proxyFor(t)
+	p, _, direct := inFrontOf(t)
 	ctx := proxyContext(t)
 	tracked := proxyRueidis(t, p, rueidis.ClientOption{AlwaysPipelining: true, PipelineMultiplex: -1})
 	plain := proxyRueidis(t, p, rueidis.ClientOption{AlwaysPipelining: true, PipelineMultiplex: -1, DisableCache: true})
@@ -335,7 +335,7 @@ func TestProxyRueidisTracking(t *testing.T) {
 		t.Fatalf("read %q with %v, want 1 from the cache", got, p.Commands())
 	}
 	direct.do("SET k 2", "+OK") // the push comes through
-	proxyEventually(t, "the cache is invalidated", func() bool { return read() == "2" })
+	eventually(t, "the cache is invalidated", func() bool { return read() == "2" })
 	if err := plain.Do(ctx, plain.B().Ping().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func TestProxyRueidisTracking(t *testing.T) {
 		t.Fatalf("%d connections were reset, want 1 of %+v", n, p.Conns())
 	}
 	direct.do("SET k 3", "+OK") // nobody can tell the client
-	proxyEventually(t, "the client has come back and reads anew", func() bool { return read() == "3" })
+	eventually(t, "the client has come back and reads anew", func() bool { return read() == "3" })
 	if err := plain.Do(ctx, plain.B().Ping().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +355,7 @@ func TestProxyRueidisTracking(t *testing.T) {
 
 // TestProxyRueidisSwallow is the fault that the package exists for, seen by the real client.
 func TestProxyRueidisSwallow(t *testing.T) {
-	p, _, direct := proxyFor(t)
+	p, _, direct := inFrontOf(t)
 	c := proxyRueidis(t, p, rueidis.ClientOption{AlwaysPipelining: true, DisableRetry: true})
 	h := p.AddRule(Rule{Match: Named("INCR"), Nth: 1, Action: SwallowReply(CutConnection)})
 	if n, err := c.Do(proxyContext(t), c.B().Incr().Key("n").Build()).ToInt64(); err == nil {
