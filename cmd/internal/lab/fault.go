@@ -1,0 +1,79 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Fault is what is done to the server in the middle of the traffic.
+type Fault string
+
+// The faults.
+const (
+	None   Fault = "none"
+	Kill   Fault = "kill"   // SIGKILL, and a new start on the same port half a second later
+	Freeze Fault = "freeze" // SIGSTOP, and SIGCONT a second later
+)
+
+const (
+	downTime   = 500 * time.Millisecond
+	freezeTime = time.Second
+)
+
+// ParseFault reads a fault's name.
+func ParseFault(s string) (Fault, error) {
+	switch f := Fault(s); f {
+	case None, Kill, Freeze:
+		return f, nil
+	}
+	return "", fmt.Errorf("%w: no fault %q; there are none, kill and freeze", ErrUsage, s)
+}
+
+func (f Fault) text() string {
+	switch f {
+	case Kill:
+		return "server killed, then started again"
+	case Freeze:
+		return "server frozen"
+	default:
+		return ""
+	}
+}
+
+// makeFault does it to the server, which must be a private one, and undoes it.
+func (s *server) makeFault(ctx context.Context, f Fault) error {
+	switch f {
+	case Kill:
+		if err := s.private.Kill(); err != nil {
+			return fmt.Errorf("kill the server: %w", err)
+		}
+		pause(ctx, downTime)
+		if err := s.private.Restart(ctx); err != nil {
+			return fmt.Errorf("start the server again: %w", err)
+		}
+	case Freeze:
+		if err := s.private.Freeze(); err != nil {
+			return fmt.Errorf("freeze the server: %w", err)
+		}
+		pause(ctx, freezeTime)
+		if err := s.private.Continue(); err != nil {
+			return fmt.Errorf("let the server go on: %w", err)
+		}
+	case None:
+	default:
+		return errors.New("unknown fault " + string(f))
+	}
+	return nil
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

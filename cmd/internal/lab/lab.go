@@ -1,0 +1,87 @@
+// Package lab runs scenarios: real traffic against real servers and real faults, the recipe that tutorials print beside
+// what Redstart does.
+//
+// A scenario is one file (with its parts beside it) that implements [Scenario] and stands in [All]. It opens its servers
+// with openServer, so that a private server is stopped and a given one is left as it was, and returns a report.
+package lab
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redstart-go/redstart/cmd/internal/report"
+)
+
+// Scenario is one experiment of the lab.
+type Scenario interface {
+	// Name is the word by which the command line calls it.
+	Name() string
+	// About says in one line what it shows.
+	About() string
+	// Run runs it to the end and leaves nothing behind: no server, no file, no key.
+	Run(ctx context.Context, o Options, p Progress) (*report.Report, error)
+}
+
+// All lists the scenarios in the order in which they run.
+func All() []Scenario { return []Scenario{webCache{}} }
+
+// Options are what a user may choose, of which a scenario takes what applies to it. The zero value is the default run.
+type Options struct {
+	// Redis is the server: a URL, "embedded", or "" for the best there is (a private redis-server, else embedded).
+	Redis string
+	// Fault is made in the middle of the traffic. Default: None.
+	Fault Fault
+	// Trace is a file of recorded traffic, Column the column of its keys if it is a CSV. Default: a Zipf load.
+	Trace, Column string
+	// Requests is how many requests to run. Default: the whole trace, or 10,000.
+	Requests int
+	// Workers is how many callers there are at a time. Default: 16.
+	Workers int
+	// Rate is how many requests begin in a second; negative: as many as the workers manage. Default: 2,500.
+	Rate int
+	// Seed decides everything that is left to chance. Default: 1.
+	Seed uint64
+	// Latency is that of one query of the database. Default: 2 ms.
+	Latency time.Duration
+	// TTL is the time to live of cached values, in whole seconds. Default: 2 s.
+	TTL time.Duration
+}
+
+// ErrUsage is wrapped by errors that the user has to correct on the command line.
+var ErrUsage = errors.New("bad usage")
+
+// ErrPromise is wrapped by the error of a run that ended and in which Redstart broke its word. The report comes with it.
+var ErrPromise = errors.New("promise broken")
+
+// Progress hears how far a scenario is. Its calls come from one goroutine at a time.
+type Progress interface {
+	// Start begins a piece of work of so many steps, ending the one before it.
+	Start(what string, steps int)
+	// Step counts one.
+	Step()
+	// Done ends the last piece.
+	Done()
+}
+
+func (o Options) withDefaults() Options {
+	if o.Fault == "" {
+		o.Fault = None
+	}
+	if o.Workers == 0 {
+		o.Workers = 16
+	}
+	if o.Rate == 0 {
+		o.Rate = 2500
+	}
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	if o.Latency == 0 {
+		o.Latency = 2 * time.Millisecond
+	}
+	if o.TTL == 0 {
+		o.TTL = 2 * time.Second
+	}
+	return o
+}

@@ -1,0 +1,132 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/embedded"
+	"github.com/redstart-go/redstart/redstarttest"
+)
+
+// server is where a scenario runs.
+type server struct {
+	url, label string
+	// private is set when it is a process of our own, which alone may be killed and frozen.
+	private *redstarttest.Server
+	// given is set when it is someone else's: what the lab made there it removes.
+	given bool
+	// noFault says why no fault can be made.
+	noFault string
+	close   func() error
+}
+
+// openServer gives the server that the user chose: a URL, "embedded", or "" for a private redis-server where the machine
+// has one and else the embedded server.
+func openServer(ctx context.Context, choice string) (*server, error) {
+	s := &server{close: func() error { return nil }}
+	where := ""
+	switch choice {
+	case "":
+		path, err := redstarttest.Find()
+		if err != nil {
+			return openServer(ctx, "embedded")
+		}
+		s.private, err = redstarttest.StartServer(ctx, redstarttest.ServerConfig{Path: path})
+		if err != nil {
+			return nil, fmt.Errorf("start a private redis-server: %w", err)
+		}
+		s.url, s.close, where = s.private.URL(), s.private.Close, ", private"
+	case "embedded":
+		e, err := embedded.Start(embedded.Config{})
+		if err != nil {
+			return nil, fmt.Errorf("start the embedded server: %w", err)
+		}
+		s.url, s.close = e.URL(), e.Close
+		s.noFault = "the embedded server lives in this process; install redis-server to see it"
+	default:
+		if _, err := rueidis.ParseURL(choice); err != nil {
+			return nil, fmt.Errorf("%w: --redis takes a URL such as redis://localhost:6379, or embedded", ErrUsage)
+		}
+		s.url, s.given, where = choice, true, ", given"
+		s.noFault = "a server that the lab did not start is left alone; leave out --redis to have one started"
+	}
+	c, err := redstart.Open(ctx, s.url, redstart.Config{ClientName: "redstart-lab"})
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	defer c.Close()
+	is, err := c.Server(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("ask the server what it is: %w", err), s.close())
+	}
+	s.label = strings.TrimSpace(is.Flavour+" "+is.Version) + where
+	if is.Flavour == "embedded" && !s.given {
+		s.label = "embedded, in this process"
+	}
+	return s, nil
+}
+
+// canFault returns the fault as it will be reported, and whether it can be made.
+func (s *server) canFault(f Fault) (reported string, can bool) {
+	switch {
+	case f == None:
+		return string(f), false
+	case s.private == nil:
+		return fmt.Sprintf("%s: skipped: %s", f, s.noFault), false
+	default:
+		return string(f), true
+	}
+}
+
+// remove unlinks keys from a given server, by name: nothing else is touched. It works after ctx has ended too, for a few
+// seconds; what then is left expires by itself.
+func (s *server) remove(ctx context.Context, keys []string) error {
+	if !s.given {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	c, err := plainClient(s.url)
+	if err != nil {
+		return fmt.Errorf("remove the lab's keys: %w", err)
+	}
+	defer c.Close()
+	for part := range slices.Chunk(keys, 500) {
+		commands := make([]rueidis.Completed, len(part))
+		for i, k := range part {
+			commands[i] = c.B().Unlink().Key(k).Build()
+		}
+		for _, r := range c.DoMulti(ctx, commands...) {
+			if err := r.Error(); err != nil {
+				return fmt.Errorf("remove the lab's keys: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// namespace is a prefix that nobody else uses.
+func namespace() string {
+	var b [6]byte
+	rand.Read(b[:]) // it never fails
+	return "redstart-lab-" + hex.EncodeToString(b[:])
+}
+
+// plainClient is the client that the recipes use: no retries, no client-side caching, as in the tutorials.
+func plainClient(url string) (rueidis.Client, error) {
+	o, err := rueidis.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	o.DisableRetry, o.DisableCache, o.ForceSingleClient = true, true, true
+	return rueidis.NewClient(o)
+}

@@ -1,0 +1,71 @@
+// Package report shows what a scenario of the lab found: as a table for a terminal, as JSON for programs, and as an HTML
+// page with pictures for people.
+package report
+
+import (
+	"encoding/json"
+	"html/template"
+	"io"
+
+	"github.com/redstart-go/redstart/cmd/internal/chart"
+)
+
+// Report is the outcome of one scenario.
+type Report struct {
+	// Scenario is the scenario's name, Title what it is about.
+	Scenario, Title string
+	// Server says what the scenario ran on.
+	Server string
+	Input  Input
+	// Fault is "none", the fault that was made, or "<fault>: skipped: <reason>".
+	Fault string
+	// Results is the list that stands in the JSON: one struct per recipe.
+	Results any
+	// Headline tells the story in a sentence or two.
+	Headline string
+	Table    Table
+	Figures  []Figure
+	// Recipes say what each contestant does and where it goes wrong.
+	Recipes []Note
+	// Notes say how it was measured.
+	Notes []Note
+}
+
+// Input says how much traffic a scenario ran.
+type Input struct {
+	Requests int `json:"requests"`
+	Keys     int `json:"keys"`
+}
+
+// String is the input for people.
+func (i Input) String() string {
+	return chart.Count(i.Requests) + " requests, " + chart.Count(i.Keys) + " keys"
+}
+
+// Figure is a picture with its caption.
+type Figure struct {
+	Title, Caption string
+	// Picture is an inline SVG.
+	Picture template.HTML
+	// Wide gives it a row of its own.
+	Wide bool
+	// Legend explains the colours, if the picture does not.
+	Legend []Key
+}
+
+// Key is one entry of a legend; Tone is one of package chart's.
+type Key struct{ Tone, Text string }
+
+// Note is a paragraph with a head.
+type Note struct{ Head, Text string }
+
+// JSON writes the report as one object on one line.
+func (r *Report) JSON(w io.Writer) error {
+	return json.NewEncoder(w).Encode(struct {
+		Scenario string `json:"scenario"`
+		Server   string `json:"server"`
+		Input    Input  `json:"input"`
+		Fault    string `json:"fault"`
+		Results  any    `json:"results"`
+	}{r.Scenario, r.Server, r.Input, r.Fault, r.Results})
+}
