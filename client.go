@@ -2,7 +2,6 @@ package redstart
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +36,10 @@ type core struct {
 	epoch   atomic.Uint64 // connections made so far
 	scripts sync.Map      // sha1 in hex -> *loaded
 	server  serverMemo
+
+	dialer *dialer  // nil for a wrapped client
+	conns  sync.Map // *trackedConn -> nil: those that are open
+	closed atomic.Bool
 }
 
 func newClient(inner rueidis.Client, cfg Config, owned bool) *Client {
@@ -51,7 +54,12 @@ func (c *core) connected(info ConnectInfo) {
 	call(c.cfg.Events.Connect, info)
 }
 
-func (c *core) disconnected(info DisconnectInfo) { call(c.cfg.Events.Disconnect, info) }
+func (c *core) track(conn *trackedConn) { c.conns.Store(conn, nil) }
+
+func (c *core) untrack(conn *trackedConn) {
+	c.conns.Delete(conn)
+	call(c.cfg.Events.Disconnect, DisconnectInfo{Addr: conn.addr})
+}
 
 // Config is the client's configuration with its defaults filled in, without
 // the credentials.
@@ -67,11 +75,14 @@ func (c *Client) B() rueidis.Builder { return c.inner.B() }
 // Do sends one command. A context that has ended already sends nothing. What
 // is known of the effect of a failed call, OutcomeOf says.
 func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	if err := admit(ctx, &cmd); err != nil {
+	if err := c.core.admit(ctx, &cmd); err != nil {
 		return rueidis.NewErrorResult(err)
 	}
-	if l, args := c.core.scriptOf(&cmd); l != nil {
-		return c.runScript(ctx, cmd, l, args)
+	if runsCode(&cmd) {
+		if l, args := c.core.scriptOf(&cmd); l != nil {
+			return c.runScript(ctx, cmd, l, args)
+		}
+		return c.doScript(ctx, cmd)
 	}
 	return c.do(ctx, cmd)
 }
@@ -80,6 +91,9 @@ func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 // short by another caller's context: nothing was sent then.
 func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	r := c.inner.Do(ctx, cmd)
+	if !c.core.owned { // its error may as well be the caller's own deadline
+		return r
+	}
 	for range neighbourTries {
 		if !neighbours(ctx, r.NonRedisError()) {
 			break
@@ -98,7 +112,11 @@ const neighbourTries = 3
 
 // neighbours reports whether err is the end of another caller's context.
 func neighbours(ctx context.Context, err error) bool {
-	return err != nil && (err == context.Canceled || err == context.DeadlineExceeded) && ctx.Err() == nil //nolint:errorlint // rueidis gives the bare value
+	if err == nil || err != context.Canceled && err != context.DeadlineExceeded || ctx.Err() != nil { //nolint:errorlint // rueidis gives the bare value
+		return false
+	}
+	end, ok := ctx.Deadline()
+	return !ok || time.Now().Before(end)
 }
 
 // DoMulti sends commands together and gives their results in order. One that
@@ -107,10 +125,10 @@ func neighbours(ctx context.Context, err error) bool {
 func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
 	scripts := false
 	for i := range multi {
-		if err := admit(ctx, &multi[i]); err != nil {
+		if err := c.core.admit(ctx, &multi[i]); err != nil {
 			return failAll(len(multi), err)
 		}
-		scripts = scripts || isScript(&multi[i])
+		scripts = scripts || runsCode(&multi[i])
 	}
 	if scripts {
 		return c.runScripts(ctx, multi)
@@ -120,6 +138,9 @@ func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []ruei
 
 func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
 	results := c.inner.DoMulti(ctx, multi...)
+	if !c.core.owned {
+		return results
+	}
 	for range neighbourTries {
 		var again []rueidis.Completed
 		var at []int
@@ -148,9 +169,8 @@ func noHandshake(err error) error {
 	return &Error{Op: "redstart: do", Outcome: NotApplied, Err: &handshakeError{err}}
 }
 
-// DoCache is Do: the client keeps no cache of its own, since a value from one
-// could be older than an invalidation that has returned. Package cache has a
-// tier that is not.
+// DoCache is Do on a client made by Open: it keeps no cache of its own, since a
+// value from one could be older than an invalidation that has returned.
 func (c *Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
 	return c.inner.DoCache(ctx, cmd, ttl)
 }
@@ -162,7 +182,7 @@ func (c *Client) DoMultiCache(ctx context.Context, multi ...rueidis.CacheableTTL
 
 // DoStream sends one command whose reply is copied to a writer.
 func (c *Client) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResultStream {
-	if err := admit(ctx, &cmd); err != nil {
+	if err := c.core.admit(ctx, &cmd); err != nil {
 		return rueidis.NewErrorResultStream(err)
 	}
 	return c.inner.DoStream(ctx, cmd)
@@ -171,7 +191,7 @@ func (c *Client) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.Re
 // DoMultiStream is DoStream for several commands.
 func (c *Client) DoMultiStream(ctx context.Context, multi ...rueidis.Completed) rueidis.MultiRedisResultStream {
 	for i := range multi {
-		if err := admit(ctx, &multi[i]); err != nil {
+		if err := c.core.admit(ctx, &multi[i]); err != nil {
 			return rueidis.NewErrorResultStream(err)
 		}
 	}
@@ -208,33 +228,83 @@ func (c *Client) Nodes() map[string]rueidis.Client {
 func (c *Client) Mode() rueidis.ClientMode { return c.inner.Mode() }
 
 // Close ends the client: work in the background is told to stop and awaited,
-// then the connections are closed. A wrapped client stays open: it is its
-// maker's. Close may be called more than once.
+// then the connections are closed, blocking commands and Dedicated included. A
+// wrapped client stays open: it is its maker's. Close may be called more than
+// once.
 func (c *Client) Close() {
 	c.core.mu.Lock()
 	c.core.cancel()
 	c.core.mu.Unlock()
 	c.core.background.Wait()
-	if c.core.owned {
-		c.inner.Close()
+	if c.core.closed.Swap(true) || !c.core.owned {
+		return
 	}
+	c.inner.Close()
+	if parked := c.core.dialer.unpark(); parked != nil {
+		_ = parked.Close()
+	}
+	c.core.conns.Range(func(conn, _ any) bool {
+		_ = conn.(*trackedConn).Close()
+		return true
+	})
 }
 
-// admit refuses a command before anything is sent: when the caller's context
-// has ended, and SELECT, which would move every other caller of the connection
-// to another database.
-func admit(ctx context.Context, cmd *rueidis.Completed) error {
+// admit refuses a command before anything is sent: when the client is closed or
+// the caller's context has ended, and what would change a shared connection
+// for every other caller.
+func (c *core) admit(ctx context.Context, cmd *rueidis.Completed) error {
+	if c.closed.Load() {
+		return errClosed
+	}
 	if err := ctx.Err(); err != nil {
 		return &Error{Op: "redstart: do", Outcome: NotApplied, Err: err}
 	}
-	if verb := cmd.Commands()[0]; len(verb) == len("SELECT") && strings.EqualFold(verb, "SELECT") {
-		return errSelect
+	return refused(cmd)
+}
+
+var errClosed = &Error{Op: "redstart: do", Outcome: NotApplied, Err: ErrClosed}
+
+// refused gives ErrRefused for a command that changes its connection: which
+// database, user or protocol it has, or whether it answers at all.
+func refused(cmd *rueidis.Completed) error {
+	words := cmd.Commands()
+	verb := words[0]
+	if len(verb) < len("QUIT") || len(verb) > len("MONITOR") {
+		return nil
+	}
+	for i := range changers {
+		c := &changers[i]
+		if len(verb) == len(c.verb) && strings.EqualFold(verb, c.verb) &&
+			(c.second == "" || len(words) > 1 && (c.second == "*" || strings.EqualFold(words[1], c.second))) {
+			return c.err
+		}
 	}
 	return nil
 }
 
-var errSelect = &Error{Op: "redstart: do", Template: "SELECT", Outcome: NotApplied, Err: errors.Join(ErrRefused,
-	errors.New("a client serves one database, its connections are shared; open another client with the number in its URL (redis://host/2)"))}
+// changers are those commands; second is their second word where it matters,
+// "*" for any.
+var changers = []struct {
+	verb, second string
+	err          error
+}{
+	{"SELECT", "", refusal("SELECT", "a client serves one database, its connections are shared; open another client with the number in its URL (redis://host/2)")},
+	{"RESET", "", refusal("RESET", "it would take the database and the user from everyone on the connection")},
+	{"AUTH", "", refusal("AUTH", "connections are shared; give the credentials in the URL or in Config")},
+	{"HELLO", "*", refusal("HELLO", "connections are shared; the protocol is the client's")},
+	{"QUIT", "", refusal("QUIT", "connections are shared; use Close")},
+	{"MONITOR", "", refusal("MONITOR", "it slows the whole server and never ends")},
+	{"CLIENT", "REPLY", refusal("CLIENT REPLY", "everyone on the connection waits for replies")},
+}
+
+func refusal(command, why string) error {
+	return &Error{Op: "redstart: do", Template: command, Outcome: NotApplied, Err: &refusedError{why}}
+}
+
+type refusedError struct{ why string }
+
+func (e *refusedError) Error() string        { return "refused: " + e.why }
+func (e *refusedError) Is(target error) bool { return target == ErrRefused }
 
 func failAll(n int, err error) []rueidis.RedisResult {
 	results := make([]rueidis.RedisResult, n)
@@ -259,6 +329,31 @@ func (n node) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis
 	return guardedMulti(ctx, n.Client, multi)
 }
 
+func (n node) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResultStream {
+	if err := refused(&cmd); err != nil {
+		return rueidis.NewErrorResultStream(err)
+	}
+	return n.Client.DoStream(ctx, cmd)
+}
+
+func (n node) DoMultiStream(ctx context.Context, multi ...rueidis.Completed) rueidis.MultiRedisResultStream {
+	for i := range multi {
+		if err := refused(&multi[i]); err != nil {
+			return rueidis.NewErrorResultStream(err)
+		}
+	}
+	return n.Client.DoMultiStream(ctx, multi...)
+}
+
+func (n node) Dedicated(fn func(rueidis.DedicatedClient) error) error {
+	return n.Client.Dedicated(func(d rueidis.DedicatedClient) error { return fn(dedicated{d}) })
+}
+
+func (n node) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
+	d, cancel := n.Client.Dedicate()
+	return dedicated{d}, cancel
+}
+
 func (d dedicated) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	return guardedDo(ctx, d.DedicatedClient, cmd)
 }
@@ -268,7 +363,7 @@ func (d dedicated) DoMulti(ctx context.Context, multi ...rueidis.Completed) []ru
 }
 
 func guardedDo(ctx context.Context, to rueidis.CommandClient, cmd rueidis.Completed) rueidis.RedisResult {
-	if err := admit(ctx, &cmd); err != nil {
+	if err := refused(&cmd); err != nil {
 		return rueidis.NewErrorResult(err)
 	}
 	return to.Do(ctx, cmd)
@@ -276,7 +371,7 @@ func guardedDo(ctx context.Context, to rueidis.CommandClient, cmd rueidis.Comple
 
 func guardedMulti(ctx context.Context, to rueidis.CommandClient, multi []rueidis.Completed) []rueidis.RedisResult {
 	for i := range multi {
-		if err := admit(ctx, &multi[i]); err != nil {
+		if err := refused(&multi[i]); err != nil {
 			return failAll(len(multi), err)
 		}
 	}

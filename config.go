@@ -39,8 +39,8 @@ type Config struct {
 	TLS *tls.Config
 
 	// DialTimeout bounds a connection's TCP and TLS handshake and, again, its
-	// HELLO. Callers queue behind a dial, so it is short; raise it for servers
-	// far away. Default: 500 ms.
+	// HELLO (which has half of Timeout at most). Callers queue behind a dial,
+	// so it is short; raise it for servers far away. Default: 500 ms.
 	DialTimeout time.Duration
 
 	// Timeout is the longest that a call without a deadline of its own waits
@@ -59,7 +59,9 @@ type Config struct {
 	Pipelines int
 
 	// BlockingPool bounds the connections for blocking commands and
-	// Dedicated, which each hold one. Default: 50.
+	// Dedicated, which each hold one. While all are out a blocking command
+	// waits for one until its context ends, and Dedicated until one is free.
+	// Default: 50.
 	BlockingPool int
 
 	// ClientName is what CLIENT LIST shows. Default: "redstart".

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,7 +21,9 @@ type dialError struct {
 func (e *dialError) Error() string {
 	return fmt.Sprintf("no connection to %s: %s", e.addr, reason(e.err))
 }
-func (e *dialError) Unwrap() error { return e.err }
+func (e *dialError) Unwrap() error    { return e.err }
+func (e *dialError) Outcome() Outcome { return NotApplied }
+func (e *dialError) unavailable()     {}
 
 // reason is a network error in words, with what to do.
 func reason(err error) string {
@@ -42,49 +45,162 @@ func reason(err error) string {
 	}
 }
 
-// dialer makes the connections of one client, and counts them: a rise of the
-// count is an epoch, after which the server may be another one.
+// dialer makes the connections of one client.
+//
+// A dial is made for one caller and used by all, so it does not share his
+// fate. It inherits neither his cancellation nor, in the handshake that the
+// inner client leads afterwards, his deadline; and when he has gone meanwhile,
+// the connection is kept for the next who asks.
 type dialer struct {
 	target  target
 	tls     *tls.Config
 	timeout time.Duration
+	login   func(ctx context.Context) (username, password string, err error) // nil: fixed credentials
 	core    *core
+
+	mu     sync.Mutex
+	parked *trackedConn
 }
 
-// dial connects within the dial deadline. It does not inherit the caller's
-// cancellation: others wait for the same connection.
-func (d *dialer) dial(ctx context.Context, _ string, nd *net.Dialer, _ *tls.Config) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.timeout)
+// dial gives a connection within the dial deadline.
+func (d *dialer) dial(caller context.Context, _ string, nd *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	if c := d.unpark(); c != nil {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), d.timeout)
 	defer cancel()
 	start := time.Now()
-	conn, err := nd.DialContext(ctx, d.target.network, d.target.addr)
-	if err == nil && d.tls != nil {
-		secured := tls.Client(conn, d.tls)
-		if err = secured.HandshakeContext(ctx); err != nil {
-			_ = conn.Close()
-		}
-		conn = secured
-	}
+	c, err := d.connect(ctx, nd)
 	info := ConnectInfo{Addr: d.target.addr, Took: time.Since(start)}
 	if err != nil {
 		info.Err = &dialError{addr: d.target.addr, err: err}
 		d.core.connected(info)
 		return nil, info.Err
 	}
+	d.core.track(c)
 	d.core.connected(info)
-	return &trackedConn{Conn: conn, core: d.core, addr: d.target.addr}, nil
+	if err := caller.Err(); err != nil {
+		d.park(c)
+		return nil, err
+	}
+	return c, nil
 }
 
-// trackedConn tells the client when a connection ends.
+// connect does TCP, TLS and the asking for credentials.
+func (d *dialer) connect(ctx context.Context, nd *net.Dialer) (*trackedConn, error) {
+	conn, err := nd.DialContext(ctx, d.target.network, d.target.addr)
+	if err != nil {
+		return nil, err
+	}
+	if d.tls != nil {
+		secured := tls.Client(conn, d.tls)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		conn = secured
+	}
+	c := &trackedConn{Conn: conn, core: d.core, addr: d.target.addr, born: time.Now(), grace: d.timeout}
+	if d.login != nil {
+		c.who.username, c.who.password, err = d.credentials(ctx)
+		if err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// credentials asks the program for them; it may hang or panic.
+func (d *dialer) credentials(ctx context.Context) (username, password string, err error) {
+	type answer struct {
+		username, password string
+		err                error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		a := answer{err: errors.New("Config.Credentials panicked")}
+		defer func() {
+			_ = recover()
+			got <- a
+		}()
+		username, password, err := d.login(ctx)
+		a = answer{username, password, err}
+	}()
+	select {
+	case a := <-got:
+		if a.err != nil {
+			return "", "", fmt.Errorf("Config.Credentials: %w", a.err)
+		}
+		return a.username, a.password, nil
+	case <-ctx.Done():
+		return "", "", errors.New("Config.Credentials gave none within the dial deadline (Config.DialTimeout)")
+	}
+}
+
+// park keeps a connection for the next dial; one is enough.
+func (d *dialer) park(c *trackedConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.parked != nil || d.core.ctx.Err() != nil {
+		_ = c.Close()
+		return
+	}
+	d.parked = c
+}
+
+// unpark gives a parked connection that is young enough to be alive.
+func (d *dialer) unpark() *trackedConn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.parked
+	d.parked = nil
+	if c != nil && time.Since(c.born) > 2*d.timeout {
+		_ = c.Close()
+		return nil
+	}
+	if c != nil {
+		c.born = time.Now()
+	}
+	return c
+}
+
+// trackedConn is a connection that the client knows of.
 type trackedConn struct {
 	net.Conn
-	core *core
-	addr string
-	once sync.Once
+	core  *core
+	addr  string
+	who   login
+	born  time.Time
+	grace time.Duration // for the handshake, whatever its caller's deadline
+	ready atomic.Bool   // the handshake is over
+	once  sync.Once
+}
+
+// login is who a connection is to be; it travels to the handshake as the
+// connection's address, the only thing of it that is asked for there.
+type login struct{ username, password string }
+
+type loginAddr struct {
+	net.Addr
+	login
+}
+
+func (c *trackedConn) RemoteAddr() net.Addr { return loginAddr{c.Conn.RemoteAddr(), c.who} }
+
+// SetDeadline gives the handshake its whole time. The inner client takes the
+// deadline off when it is over.
+func (c *trackedConn) SetDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.ready.Store(true)
+	} else if whole := c.born.Add(c.grace); !c.ready.Load() && t.Before(whole) {
+		t = whole
+	}
+	return c.Conn.SetDeadline(t)
 }
 
 func (c *trackedConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(func() { c.core.disconnected(DisconnectInfo{Addr: c.addr}) })
+	c.once.Do(func() { c.core.untrack(c) })
 	return err
 }

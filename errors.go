@@ -3,6 +3,9 @@ package redstart
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"os"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -36,8 +39,13 @@ var (
 	// ErrRefused: the command is one that a shared connection must not run.
 	ErrRefused = errors.New("refused")
 	// ErrClosed: the client was closed.
-	ErrClosed = errors.New("the client is closed")
+	ErrClosed error = closedError{}
 )
+
+type closedError struct{}
+
+func (closedError) Error() string    { return "the client is closed" }
+func (closedError) Outcome() Outcome { return NotApplied }
 
 // Error is a failure of a call: what was tried, on keys of which shape, what
 // the server said, and what is known of the effect. Its text never holds a
@@ -89,6 +97,10 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// SafeToRetry reports whether the call surely changed nothing, for packages
+// that ask errors so.
+func (e *Error) SafeToRetry() bool { return e.Outcome == NotApplied }
+
 // Is lets errors.Is find the sentinel that the server's code stands for.
 func (e *Error) Is(target error) bool {
 	switch target {
@@ -97,7 +109,7 @@ func (e *Error) Is(target error) bool {
 	case ErrReadOnly:
 		return e.Code == "READONLY"
 	case ErrUnavailable:
-		return Away(e.Err)
+		return e.Err != nil && Away(e.Err)
 	case ErrClosed:
 		return errors.Is(e.Err, rueidis.ErrClosing)
 	default:
@@ -115,14 +127,11 @@ func OutcomeOf(err error) Outcome {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Outcome
 	}
-	if re, ok := reply(err); ok {
-		return outcome.OfReply(re)
-	}
-	if d := (*dialError)(nil); errors.As(err, &d) {
-		return NotApplied
-	}
 	if o := (interface{ Outcome() Outcome })(nil); errors.As(err, &o) {
 		return o.Outcome()
+	}
+	if re, ok := reply(err); ok {
+		return outcome.OfReply(re)
 	}
 	return Unknown
 }
@@ -130,22 +139,29 @@ func OutcomeOf(err error) Outcome {
 // Away reports whether err says that the server cannot be reached or cannot
 // serve now (a refused or lost connection, LOADING, OOM, READONLY and their
 // kind), so that doing without it, or waiting, is the answer. A caller's own
-// ended context is not that.
+// ended context is not that, nor is what a source of truth says.
 func Away(err error) bool {
-	if err == nil || rueidis.IsRedisNil(err) || errors.Is(err, ErrClosed) || errors.Is(err, ErrRefused) ||
-		errors.Is(err, rueidis.ErrClosing) || rueidis.IsParseErr(err) {
-		return false
-	}
 	if re, ok := reply(err); ok {
 		return outcome.Away(re)
 	}
-	if d := (*dialError)(nil); errors.As(err, &d) {
+	if s := (interface{ FromSource() })(nil); errors.As(err, &s) || errors.Is(err, ErrClosed) || errors.Is(err, rueidis.ErrClosing) {
+		return false
+	}
+	if u := (interface{ unavailable() })(nil); errors.As(err, &u) {
 		return true
 	}
-	if errors.Is(err, ErrUnavailable) {
+	var lost net.Error
+	switch {
+	case errors.Is(err, ErrUnavailable):
 		return true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.Is(err, net.ErrClosed), errors.As(err, &lost):
+		return true
+	default:
+		return false
 	}
-	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // reply is the text of the error reply inside err, if a server sent one.

@@ -24,11 +24,15 @@ func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
 	if t.database >= 0 {
 		cfg.Database = t.database
 	}
-	if t.username != "" || t.password != "" {
-		cfg.Username, cfg.Password = t.username, t.password
+	if t.username != "" {
+		cfg.Username = t.username
+	}
+	if t.password != "" {
+		cfg.Password = t.password
 	}
 	c := newClient(nil, cfg, true)
-	d := &dialer{target: t, tls: tlsFor(t, cfg), timeout: cfg.DialTimeout, core: c.core}
+	d := &dialer{target: t, tls: tlsFor(t, cfg), timeout: cfg.DialTimeout, login: cfg.Credentials, core: c.core}
+	c.core.dialer = d
 	if c.inner, err = connect(ctx, option(d, cfg)); err != nil {
 		c.core.cancel()
 		return nil, openError(ctx, t, err)
@@ -83,7 +87,7 @@ func option(d *dialer, cfg Config) rueidis.ClientOption {
 		SelectDB:          cfg.Database,
 		ClientName:        cfg.ClientName,
 		ClientSetInfo:     []string{"redstart", version},
-		BlockingPoolSize:  cfg.BlockingPool,
+		BlockingPoolSize:  cfg.BlockingPool + 1, // and the one for tracking
 		ForceSingleClient: true,
 		AlwaysPipelining:  true,
 		DisableRetry:      true,
@@ -99,11 +103,9 @@ func option(d *dialer, cfg Config) rueidis.ClientOption {
 		}
 	}
 	if cfg.Credentials != nil {
-		o.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
-			ctx, cancel := context.WithTimeout(d.core.ctx, cfg.DialTimeout)
-			defer cancel()
-			user, password, err := cfg.Credentials(ctx)
-			return rueidis.AuthCredentials{Username: user, Password: password}, err
+		o.AuthCredentialsFn = func(a rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
+			who, _ := a.Address.(loginAddr)
+			return rueidis.AuthCredentials{Username: who.username, Password: who.password}, nil
 		}
 	}
 	return o
@@ -169,4 +171,5 @@ func (e *handshakeError) Error() string {
 	}
 	return "connected, but the server did not answer as Redis does; is it another service, or is TLS wanted there?"
 }
+func (e *handshakeError) Outcome() Outcome     { return NotApplied }
 func (e *handshakeError) Is(target error) bool { return target == ErrUnavailable }

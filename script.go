@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/redis/rueidis"
@@ -45,10 +46,10 @@ func (s *Script) Exec(ctx context.Context, c *Client, keys, args []string) rueid
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(&Error{Op: "redstart: run script", Template: s.name, Outcome: NotApplied, Err: err})
 	}
-	r := c.do(ctx, c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
+	r := c.doScript(ctx, c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
 	if unknownScript(r.Error()) {
 		call(c.core.cfg.Events.ScriptLoad, ScriptInfo{Name: s.name})
-		r = c.do(ctx, c.B().Eval().Script(s.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
+		r = c.doScript(ctx, c.B().Eval().Script(s.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
 	}
 	return r
 }
@@ -68,10 +69,6 @@ type loaded struct {
 }
 
 const evalsha = "EVALSHA"
-
-func isScript(cmd *rueidis.Completed) bool {
-	return cmd.Commands()[0] == evalsha
-}
 
 // scriptOf finds the registered script that cmd runs and copies its arguments
 // (numkeys, keys, args): the client recycles the command with its reply.
@@ -98,14 +95,56 @@ func (c *Client) whole(l *loaded, args []string) rueidis.Completed {
 // runScript sends a script by its hash, by its text when that is unknown.
 func (c *Client) runScript(ctx context.Context, cmd rueidis.Completed, l *loaded, args []string) rueidis.RedisResult {
 	epoch := c.core.epoch.Load()
-	r := c.do(ctx, cmd)
+	r := c.doScript(ctx, cmd)
 	if unknownScript(r.Error()) {
-		r = c.do(ctx, c.whole(l, args))
+		r = c.doScript(ctx, c.whole(l, args))
 	}
-	if r.NonRedisError() == nil {
+	if r.Error() == nil {
 		l.epoch.Store(epoch + 1)
 	}
 	return r
+}
+
+// doScript sends a command that runs a script. What its error reply says of
+// the effect is for OfScript to judge.
+func (c *Client) doScript(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	return judged(c.do(ctx, cmd))
+}
+
+// judged marks an error reply to a script as Unknown, unless nothing can have
+// been written.
+func judged(r rueidis.RedisResult) rueidis.RedisResult {
+	err := r.Error()
+	text, ok := reply(err)
+	if !ok || outcome.OfScript(text) == NotApplied {
+		return r
+	}
+	return rueidis.NewErrorResult(&scriptError{err})
+}
+
+// scriptError is an error reply to a script that may have written before.
+type scriptError struct{ err error }
+
+func (e *scriptError) Error() string    { return describe(e.err) }
+func (e *scriptError) Unwrap() error    { return e.err }
+func (e *scriptError) Outcome() Outcome { return Unknown }
+
+// runsCode reports whether the command runs a script or a function.
+func runsCode(cmd *rueidis.Completed) bool {
+	switch verb := cmd.Commands()[0]; len(verb) {
+	case len("EVAL"):
+		return strings.EqualFold(verb, "EVAL")
+	case len("EVALSHA"):
+		return verb[0]|0x20 == 'e' && (strings.EqualFold(verb, "EVALSHA") || strings.EqualFold(verb, "EVAL_RO"))
+	case len("EVALSHA_RO"):
+		return strings.EqualFold(verb, "EVALSHA_RO")
+	case len("FCALL"):
+		return verb[0]|0x20 == 'f' && strings.EqualFold(verb, "FCALL")
+	case len("FCALL_RO"):
+		return verb[0]|0x20 == 'f' && strings.EqualFold(verb, "FCALL_RO")
+	default:
+		return false
+	}
 }
 
 // runScripts sends a batch in which scripts occur. Those that the server may
@@ -116,26 +155,32 @@ func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []ru
 		args []string
 	}
 	items := make([]item, len(multi))
+	ran := make([]bool, len(multi))
 	var unsure []*loaded
 	transaction := false
 	epoch := c.core.epoch.Load()
 	for i := range multi {
+		ran[i] = runsCode(&multi[i])
 		items[i].l, items[i].args = c.core.scriptOf(&multi[i])
-		transaction = transaction || multi[i].Commands()[0] == "MULTI"
+		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
 		if l := items[i].l; l != nil && l.epoch.Load() != epoch+1 {
 			unsure = append(unsure, l)
 		}
 	}
-	if transaction {
+	err := error(nil)
+	if !transaction {
+		err = c.load(ctx, unsure, epoch)
+	}
+	if _, refused := reply(err); transaction || refused {
 		sent := append([]rueidis.Completed(nil), multi...)
 		for i, it := range items {
 			if it.l != nil {
 				sent[i] = c.whole(it.l, it.args)
 			}
 		}
-		return c.doMulti(ctx, sent)
+		return judgedMulti(c.doMulti(ctx, sent), ran)
 	}
-	if err := c.load(ctx, unsure, epoch); err != nil {
+	if err != nil {
 		return failAll(len(multi), err)
 	}
 	results := c.doMulti(ctx, multi)
@@ -149,6 +194,16 @@ func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []ru
 	if len(again) > 0 {
 		for j, r := range c.doMulti(ctx, again) {
 			results[at[j]] = r
+		}
+	}
+	return judgedMulti(results, ran)
+}
+
+// judgedMulti is judged for those of a batch that ran code.
+func judgedMulti(results []rueidis.RedisResult, ran []bool) []rueidis.RedisResult {
+	for i := range results {
+		if ran[i] {
+			results[i] = judged(results[i])
 		}
 	}
 	return results
@@ -165,7 +220,9 @@ func (c *Client) load(ctx context.Context, scripts []*loaded, epoch uint64) erro
 		seen[l] = true
 		call(c.core.cfg.Events.ScriptLoad, ScriptInfo{Name: l.script.name})
 		if err := c.do(ctx, c.B().ScriptLoad().Script(l.script.text).Build()).Error(); err != nil {
-			return &Error{Op: "redstart: load script", Template: l.script.name, Outcome: NotApplied, Err: err}
+			err = NewError("redstart: load script", l.script.name, "", err)
+			err.(*Error).Outcome = NotApplied //nolint:errorlint // made a line above
+			return err
 		}
 		l.epoch.Store(epoch + 1)
 	}
@@ -174,5 +231,5 @@ func (c *Client) load(ctx context.Context, scripts []*loaded, epoch uint64) erro
 
 func unknownScript(err error) bool {
 	var re *rueidis.RedisError
-	return errors.As(err, &re) && !re.IsNil() && outcome.Code(re.Error()) == "NOSCRIPT"
+	return errors.As(err, &re) && !re.IsNil() && strings.HasPrefix(re.Error(), "NOSCRIPT No matching script")
 }

@@ -71,11 +71,12 @@ type serverMemo struct {
 // long as the connections hold; after a new one it asks again.
 func (c *Client) Server(ctx context.Context) (Server, error) {
 	m := &c.core.server
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	epoch := c.core.epoch.Load() + 1
-	if m.epoch == epoch {
-		return m.Server, nil
+	m.mu.Lock()
+	known, at := m.Server, m.epoch
+	m.mu.Unlock()
+	if at == epoch {
+		return known, nil
 	}
 	ask := c.B().Arbitrary("COMMAND", "INFO")
 	for _, f := range features {
@@ -103,6 +104,8 @@ func (c *Client) Server(ctx context.Context) (Server, error) {
 			}
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.Server, m.epoch = s, epoch
 	return s, nil
 }

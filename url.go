@@ -64,7 +64,7 @@ func parseURL(raw string) (target, error) {
 	db := ""
 	for name, values := range query {
 		if name != "db" || len(values) != 1 {
-			return fail("unknown parameter %q; only db is known, the rest is set in Config", name)
+			return fail("has a parameter that is not known; only db is, the rest is set in Config (a ? in a password must be written %%3F)")
 		}
 		db = values[0]
 	}
@@ -94,9 +94,9 @@ func parseURL(raw string) (target, error) {
 			return fail("a socket is written with three slashes: unix:///path/to/socket")
 		}
 	case "redis+sentinel", "redis+cluster":
-		return fail("scheme %s:// is not supported by this version; want %s", u.Scheme, schemes)
+		return fail("Sentinel and Cluster are not supported by this version; want %s", schemes)
 	default:
-		return fail("unknown scheme %q; want %s", u.Scheme, schemes)
+		return fail("has an unknown scheme; want %s", schemes)
 	}
 	if db != "" {
 		n, err := strconv.Atoi(db)

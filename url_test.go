@@ -27,7 +27,7 @@ func TestParseURL(t *testing.T) {
 func TestParseURLErrors(t *testing.T) {
 	for raw, want := range map[string]string{
 		"localhost:6379":                   "no scheme",
-		"http://h":                         `unknown scheme "http"`,
+		"http://h":                         "unknown scheme",
 		"redis+sentinel://h/name":          "not supported",
 		"redis://u:hunter2@h:port":         "port is not a number",
 		"redis://u:hunter2@h:0":            "port is not a number",
@@ -35,9 +35,10 @@ func TestParseURLErrors(t *testing.T) {
 		"redis://u:hunter2@h/abc":          "database is not a number",
 		"redis://u:hunter2@h/-1":           "database is not a number",
 		"redis://u:hunter2@h/1?db=2":       "twice",
-		"redis://u:hunter2@h?timeout=1s":   `unknown parameter "timeout"`,
+		"redis://u:hunter2@h?timeout=1s":   "parameter that is not known",
 		"redis://u:hunter#2@h":             "percent-encoded",
 		"redis://u:hunter2%zz@h":           "cannot be read",
+		"redis://u:1?hunter2@h:6379/0":     "parameter that is not known",
 		"unix://run/redis.sock":            "three slashes",
 		"redis://u:hunter2@h:1#x":          "fragment",
 		"redis://u:hunter2@h:1?db=1;db=%%": "query",

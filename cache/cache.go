@@ -61,8 +61,8 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	if s, ok := cfg.Codec.(sharer); ok {
 		c.shares = s.shares()
 	}
-	c.gets = newTurns(c.fetch, redstart.Away)
-	c.directs = newTurns(c.loadDirect, func(error) bool { return false })
+	c.gets = newTurns(c.fetch, redstart.Away, client.Go)
+	c.directs = newTurns(c.loadDirect, func(error) bool { return false }, client.Go)
 	return c, nil
 }
 
@@ -148,10 +148,16 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	}
 }
 
-// fetch is the GET of an entry. An error reply stays in the result.
+// fetch is the GET of an entry, sent again over another connection when the
+// first is lost. An error reply stays in the result.
 func (c *Cache[K, V]) fetch(ctx context.Context, k string, _ struct{}) (rueidis.RedisResult, error) {
 	r := c.client.Do(ctx, c.client.B().Get().Key(k).Build())
-	return r, r.NonRedisError()
+	err := r.NonRedisError()
+	if err != nil && redstart.Away(err) && redstart.OutcomeOf(err) == redstart.Unknown && ctx.Err() == nil {
+		r = c.client.Do(ctx, c.client.B().Get().Key(k).Build())
+		err = r.NonRedisError()
+	}
+	return r, err
 }
 
 // replyError is an error reply; nil is none.
@@ -195,7 +201,7 @@ func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
 	f, err := frame.Parse(raw)
 	if err != nil {
 		if c.cfg.Adopt != nil && errors.Is(err, frame.ErrForeign) {
-			if v, err := c.cfg.Adopt(raw); err == nil {
+			if v, err := c.adopt(raw, shared); err == nil {
 				c.stats.adopted.Add(1)
 				e.value = v
 				return e, hit
@@ -218,7 +224,7 @@ func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
 		if e.value, err = c.decode(payload); err == nil {
 			return e, hit
 		}
-		c.unreadable("corrupt", err)
+		c.unreadable("corrupt", errPayload)
 	case frame.Absent:
 		return e, absent
 	case frame.Failed:
@@ -238,6 +244,19 @@ func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
 func (c *Cache[K, V]) unreadable(event string, err error) {
 	c.stats.corrupt.Add(1)
 	c.notify(event, 0, err)
+}
+
+// adopt is Config.Adopt on bytes of the caller's own; its panic is an error.
+func (c *Cache[K, V]) adopt(raw []byte, shared bool) (v V, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = ErrPanic
+		}
+	}()
+	if shared {
+		raw = append([]byte(nil), raw...)
+	}
+	return c.cfg.Adopt(raw)
 }
 
 // decode is the codec's Decode; bytes that make it panic are corrupt.

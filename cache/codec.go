@@ -29,7 +29,7 @@ type jsonCodec[V any] struct{}
 func (jsonCodec[V]) Name() string { return "json" }
 
 func (jsonCodec[V]) Append(dst []byte, v V) ([]byte, error) {
-	b, err := json.Marshal(v)
+	b, err := json.Marshal(&v) // the address, for methods on the pointer
 	return append(dst, b...), err
 }
 
@@ -40,7 +40,8 @@ func (jsonCodec[V]) Decode(src []byte) (v V, err error) {
 
 // Msgpack is MessagePack with structs as arrays: the fastest codec that needs
 // no generated code, and the default. The order of the fields is the format;
-// the schema in each entry's frame makes another order a miss.
+// the schema in each entry's frame makes another order a miss. A time.Time
+// comes back as the same instant in the local zone, without its own.
 func Msgpack[V any]() Codec[V] { return msgpackCodec[V]{arrays: true} }
 
 // MsgpackMap is MessagePack with structs as maps by field name: some 20 %
@@ -62,7 +63,7 @@ func (c msgpackCodec[V]) Append(dst []byte, v V) ([]byte, error) {
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(&w)
 	enc.UseArrayEncodedStructs(c.arrays)
-	err := enc.Encode(v)
+	err := enc.Encode(&v) // the address, for methods on the pointer
 	return w.buf, err
 }
 
@@ -155,22 +156,16 @@ func (generatedCodec[V]) Decode(src []byte) (v V, err error) {
 }
 
 // defaultCodec is what suits V: raw for bytes and text, the type's generated
-// methods, JSON where the type itself insists on JSON or holds interfaces,
-// MessagePack else.
-func defaultCodec[V any]() Codec[V] {
+// methods, else MessagePack. It refuses a type that would come back different.
+func defaultCodec[V any]() (Codec[V], error) {
 	t := reflect.TypeFor[V]()
 	if t.Kind() == reflect.String || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
-		if !ownFormat(t) {
-			return rawCodec[V]{}
-		}
+		return rawCodec[V]{}, nil
 	}
 	if c, ok := Generated[V](); ok {
-		return c
+		return c, nil
 	}
-	if needsJSON(t, map[reflect.Type]bool{}) {
-		return JSON[V]()
-	}
-	return Msgpack[V]()
+	return Msgpack[V](), lossy(t, "the value", map[reflect.Type]bool{})
 }
 
 // codecID is the codec in a frame, so that a stranger can show the payload.

@@ -61,9 +61,10 @@ type Config[K comparable, V any] struct {
 	MaxBytes int
 
 	// Codec turns values into bytes. Default: [Raw] for bytes and text, a
-	// type's generated methods where it has them, JSON where the type holds
-	// interfaces or only knows JSON, else [Msgpack], the fastest that needs no
-	// generated code.
+	// type's generated methods where it has them, else [Msgpack], the fastest
+	// that needs no generated code. The default is refused for a type that
+	// would come back different (fields not exported, interfaces, types that
+	// only know JSON); a Codec given here is taken at its word.
 	Codec Codec[V]
 
 	// Version is part of every entry's schema: raise it when the meaning of a
@@ -147,15 +148,9 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 		cfg.MaxBytes = defaultMaxBytes
 	}
 	if cfg.Codec == nil {
-		cfg.Codec = defaultCodec[V]()
-		tag := "msgpack"
-		if cfg.Codec.Name() == "json" {
-			tag = "json"
-		}
-		if _, generated := cfg.Codec.(generatedCodec[V]); !generated {
-			if err := encodable(reflect.TypeFor[V](), "the value", tag, map[reflect.Type]bool{}); err != nil {
-				bad("Codec", "%v; leave the field out (`%s:\"-\"`) or give a Codec", err, tag)
-			}
+		var err error
+		if cfg.Codec, err = defaultCodec[V](); err != nil {
+			bad("Codec", "%v; tag the field msgpack:\"-\" to leave it out, or give a Codec such as cache.JSON", err)
 		}
 	}
 	return cfg, template, errors.Join(wrong...)

@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-
-	"github.com/redstart-go/redstart"
 )
 
 // job is a load whose value is not cached.
@@ -33,12 +31,15 @@ func (c *Cache[K, V]) handOver(ctx context.Context, k string, j job[K]) (v V, er
 		}
 		err = ErrPanic
 	}
+	_, rejected := err.(*unavailable) //nolint:errorlint // this very load, not one that it made in turn
 	switch {
+	case err == nil && shared:
+		return c.copyOf(v), nil
 	case err == nil:
 		return v, nil
 	case errors.Is(err, ErrNotFound):
 		return v, ErrNotFound
-	case errors.Is(err, redstart.ErrUnavailable):
+	case rejected:
 		c.stats.rejected.Add(1)
 	default:
 		c.stats.loadErrors.Add(1)
@@ -66,4 +67,17 @@ func (c *Cache[K, V]) loadDirect(ctx context.Context, _ string, j job[K]) (v V, 
 	case <-ctx.Done():
 		return v, context.Cause(ctx)
 	}
+}
+
+// copyOf is a value of the caller's own, where the codec can make one.
+func (c *Cache[K, V]) copyOf(v V) V {
+	raw, err := c.cfg.Codec.Append(nil, v)
+	if err != nil {
+		return v
+	}
+	own, err := c.decode(raw)
+	if err != nil {
+		return v
+	}
+	return own
 }

@@ -30,7 +30,7 @@
 //   - A caller's ended context fails no other (C4). A load that has begun goes
 //     on and fills the cache.
 //   - Who waits is woken by the server's message within 5 ms where it has
-//     tracking, else looks again within 25 ms (C5).
+//     tracking, else looks again within 32 ms (C5).
 //   - Keys are injective and entries versioned: a changed struct, a damaged or
 //     a foreign value is a miss, never a wrong value (C10).
 //
@@ -49,8 +49,8 @@
 //
 // One string key an entry, from the template in Config.Key: the value behind a
 // header of 14 bytes, or for a moment a lease. A hit is one GET, and allocates
-// no more than a raw one and the value. GETs of one key asked at the same
-// moment in a process share the next one. A miss is GET, SET NX GET, the load
+// no more than a raw one and the value. Beyond two at a time, GETs of
+// one key in a process share the next one. A miss is GET, SET NX GET, the load
 // and one script; a waiter in another process costs two reads and one SET NX
 // GET. Invalidate is one DEL, Set one SET.
 //

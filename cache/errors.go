@@ -67,6 +67,15 @@ func (u *unavailable) Error() string {
 func (u *unavailable) Is(target error) bool      { return target == redstart.ErrUnavailable }
 func (u *unavailable) Outcome() redstart.Outcome { return redstart.NotApplied }
 
+// sourceError is what Load said: a failure of the source, not of the server,
+// whatever it looks like.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string             { return e.err.Error() }
+func (e *sourceError) Unwrap() error             { return e.err }
+func (e *sourceError) Outcome() redstart.Outcome { return redstart.NotApplied }
+func (e *sourceError) FromSource()               {}
+
 // loadPanic is a panic of a Load on its way to the caller that began it.
 type loadPanic struct {
 	value any
@@ -77,5 +86,9 @@ func (p *loadPanic) Error() string {
 	return fmt.Sprintf("redstart/cache: load: panic: %v\n\n%s", p.value, p.stack)
 }
 func (p *loadPanic) Unwrap() error { return ErrPanic }
+
+// errPayload is all that an event says of bytes that the codec refuses: its own
+// error may repeat them.
+var errPayload = errors.New("the codec cannot read the payload")
 
 var errTTL = errors.New("the TTL must be positive; an entry without an end is made by Config.TTL")

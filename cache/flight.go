@@ -37,11 +37,10 @@ type flight[K comparable, V any] struct {
 type ending[V any] struct {
 	asOf   int    // valid for those aboard before this command was sent
 	raw    []byte // the entry, which every caller decodes for himself
-	own    bool   // value is what this process loaded
-	value  V
-	direct bool  // not to be cached: every caller loads for himself
-	away   error // the server cannot serve
-	err    error // for all who waited
+	direct bool   // not to be cached: every caller loads for himself
+	value  *V     // but the first, who has this
+	away   error  // the server cannot serve
+	err    error  // for all who waited
 }
 
 // board takes a caller on the key's flight, the first to start one. ok is
@@ -96,8 +95,8 @@ func (c *Cache[K, V]) leave(ctx context.Context, f *flight[K, V], seat int, join
 	case end.away != nil:
 		v, err = c.duringOutage(ctx, f.key, f.id, end.away)
 		return v, true, err
-	case end.own && !joined:
-		return end.value, true, nil
+	case end.value != nil && !joined:
+		return *end.value, true, nil
 	case end.direct:
 		v, err = c.direct(ctx, f.key, f.id)
 		return v, true, err
@@ -174,28 +173,32 @@ func (c *Cache[K, V]) leaseLost(f *flight[K, V]) {
 func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 	defer context.AfterFunc(closing, f.cancel)()
 	defer f.cancel()
-	l := lease.Lease{
-		Client: c.client,
-		Key:    f.key,
-		Mark:   frame.Make(frame.Lease, 0, 0, lease.Token()),
-		Time:   c.cfg.Lease,
-	}
+	l := c.newLease(f)
+	uncertain := "" // the mark of a claim whose reply was lost
 	for replace := f.replace; ; {
 		n := c.send(f)
-		claim := l.Take
-		if replace != nil {
-			claim = func(ctx context.Context) (bool, []byte, error) { return l.Replace(ctx, replace) }
+		taken, current, err := c.claim(f, l, replace)
+		if err != nil && uncertain == "" && f.ctx.Err() == nil && redstart.OutcomeOf(err) == redstart.Unknown {
+			uncertain, l = l.Mark, c.newLease(f)
+			continue
 		}
-		taken, current, err := claim(f.ctx)
 		if err != nil {
 			c.land(f, c.stopped(f, err))
+			return
+		}
+		if !taken && uncertain != "" && string(current) == uncertain {
+			taken, l.Mark = true, uncertain // it had come through
+		}
+		if taken && f.ctx.Err() != nil { // nobody waits any more
+			c.land(f, ending[V]{err: redstart.ErrClosed})
+			c.leaveFailure(f, l, redstart.ErrClosed)
 			return
 		}
 		if taken {
 			c.load(f, l, n)
 			return
 		}
-		if replace != nil && len(current) == 0 {
+		if len(current) == 0 {
 			replace = nil // gone meanwhile
 			continue
 		}
@@ -218,6 +221,21 @@ func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 			replace = e.replace
 		}
 	}
+}
+
+func (c *Cache[K, V]) newLease(f *flight[K, V]) lease.Lease {
+	return lease.Lease{Client: c.client, Key: f.key, Mark: frame.Make(frame.Lease, 0, 0, lease.Token()), Time: c.cfg.Lease}
+}
+
+// claim asks for the key, whatever has become of those who wait: a claim that
+// runs without anybody hearing its answer would hold up everyone else.
+func (c *Cache[K, V]) claim(f *flight[K, V], l lease.Lease, replace []byte) (taken bool, current []byte, err error) {
+	ctx, cancel := c.parting(f)
+	defer cancel()
+	if replace != nil {
+		return l.Replace(ctx, replace)
+	}
+	return l.Take(ctx)
 }
 
 // stopped is the end of a flight whose command failed.

@@ -37,7 +37,9 @@ func (c *Cache[K, V]) start(ctx context.Context, id K, after func()) <-chan load
 			result <- r
 			c.loadedEvent(r)
 		}()
-		r.value, r.err = c.cfg.Load(ctx, id)
+		if r.value, r.err = c.cfg.Load(ctx, id); r.err != nil && !errors.Is(r.err, ErrNotFound) {
+			r.err = &sourceError{r.err}
+		}
 	}()
 	return result
 }
@@ -92,25 +94,26 @@ func (c *Cache[K, V]) load(f *flight[K, V], l lease.Lease, claim int) {
 func (c *Cache[K, V]) loadEnded(f *flight[K, V], l lease.Lease, claim int, r loaded[V]) {
 	var raw []byte
 	ttl := c.cfg.NegativeTTL
-	end := ending[V]{asOf: claim, value: r.value, own: true}
+	end := ending[V]{asOf: claim}
 	switch {
 	case r.err == nil:
 		var err error
-		raw, err = c.encode(r.value)
+		raw, err = c.storable(r.value)
 		if errors.Is(err, ErrTooLarge) {
 			c.stats.tooLarge.Add(1)
 			c.notify("too large", 0, ErrTooLarge)
 			raw, ttl, end.direct = []byte(frame.Make(frame.Bypass, 0, 0, "")), c.cfg.ErrorTTL, true
+			end.value = &r.value
 			break
 		}
 		if err != nil {
-			c.land(f, ending[V]{err: &encodeError{err}})
+			c.land(f, ending[V]{err: err})
 			c.leaveFailure(f, l, err)
 			return
 		}
 		ttl = c.jittered(c.cfg.TTL)
 	case errors.Is(r.err, ErrNotFound):
-		raw, end.own = []byte(frame.Make(frame.Absent, 0, 0, "")), false
+		raw = []byte(frame.Make(frame.Absent, 0, 0, ""))
 	default:
 		err := r.err
 		if f.ctx.Err() != nil { // it was told to stop
@@ -152,17 +155,33 @@ func (c *Cache[K, V]) leaveFailure(f *flight[K, V], l lease.Lease, err error) {
 	}
 }
 
-// parting is the context of a flight's last command, which is sent although
-// nobody waits any more.
+// parting is the context of a command that must be heard to its end although
+// nobody may wait any more. A silent connection is found out within Timeout, so
+// that the second half is there for another one.
 func (c *Cache[K, V]) parting(f *flight[K, V]) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(f.ctx), c.client.Config().Timeout)
+	return context.WithTimeout(context.WithoutCancel(f.ctx), 2*c.client.Config().Timeout)
 }
 
-// encodeError: Load gave a value that the codec cannot write.
-type encodeError struct{ err error }
-
-func (e *encodeError) Error() string {
-	return "the value cannot be encoded: " + e.err.Error()
+// storable encodes what Load gave, and makes sure that it can be read again:
+// what the first caller gets is what the next ones will.
+func (c *Cache[K, V]) storable(v V) ([]byte, error) {
+	raw, err := c.encode(v)
+	if err == nil {
+		if _, err = c.decode(raw[frame.Size:]); err == nil {
+			return raw, nil
+		}
+	}
+	if errors.Is(err, ErrTooLarge) {
+		return nil, err
+	}
+	return nil, &codecError{err}
 }
-func (e *encodeError) Unwrap() error             { return e.err }
-func (e *encodeError) Outcome() redstart.Outcome { return redstart.NotApplied }
+
+// codecError: Load gave a value that the codec cannot write, or not read again.
+type codecError struct{ err error }
+
+func (e *codecError) Error() string {
+	return "the codec cannot store the value; give Config.Codec another one"
+}
+func (e *codecError) Unwrap() error             { return e.err }
+func (e *codecError) Outcome() redstart.Outcome { return redstart.NotApplied }

@@ -79,57 +79,65 @@ func ownFormat(t reflect.Type) bool {
 		(has(t, jsonMarshaler) || has(t, textMarshaler) || has(t, binaryMarshaler) || has(t, msgpackMarshaler) || has(t, msgpackBytes))
 }
 
-// needsJSON reports whether MessagePack would lose something that JSON keeps:
-// a type somewhere inside that only knows how to write itself as JSON, or an
-// interface, whose numbers MessagePack gives back as other types.
-func needsJSON(t reflect.Type, seen map[reflect.Type]bool) bool {
+// lossy reports what inside the type MessagePack would not give back as it
+// was. Fields tagged msgpack:"-" are left out on purpose.
+func lossy(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 	if seen[t] {
-		return false
-	}
-	seen[t] = true
-	if t.Kind() == reflect.Interface {
-		return true
-	}
-	if ownFormat(t) {
-		return has(t, jsonMarshaler) && !has(t, msgpackMarshaler) && !has(t, msgpackBytes) && !has(t, binaryMarshaler) && !has(t, textMarshaler)
-	}
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return needsJSON(t.Elem(), seen)
-	case reflect.Map:
-		return needsJSON(t.Key(), seen) || needsJSON(t.Elem(), seen)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() || f.Anonymous {
-				if needsJSON(f.Type, seen) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// encodable reports what inside the type no codec can store. Fields whose tag
-// (json or msgpack) is "-" are left out.
-func encodable(t reflect.Type, path, tag string, seen map[reflect.Type]bool) error {
-	if seen[t] || ownFormat(t) {
 		return nil
 	}
 	seen[t] = true
+	if ownFormat(t) {
+		switch {
+		case promoted(t):
+			return fmt.Errorf("%s is written by the methods of the field that it embeds, and its other fields would be lost", path)
+		case has(t, msgpackMarshaler) || has(t, msgpackBytes) || has(t, binaryMarshaler) || has(t, textMarshaler):
+			return nil
+		default:
+			return fmt.Errorf("%s (%s) only knows how to write itself as JSON", path, t)
+		}
+	}
 	switch t.Kind() {
-	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
+	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
 		return fmt.Errorf("%s is a %s, which cannot be stored", path, t.Kind())
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-		return encodable(t.Elem(), path, tag, seen)
+	case reflect.Interface:
+		return fmt.Errorf("%s is an interface, whose values would come back as other types", path)
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return lossy(t.Elem(), path, seen)
+	case reflect.Map:
+		if err := lossy(t.Key(), path, seen); err != nil {
+			return err
+		}
+		return lossy(t.Elem(), path, seen)
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && f.Tag.Get(tag) != "-" {
-				if err := encodable(f.Type, path+"."+f.Name, tag, seen); err != nil {
+			f := t.Field(i)
+			where := path + "." + f.Name
+			switch {
+			case f.Tag.Get("msgpack") == "-" || f.Name == "_":
+			case f.Anonymous && f.Type.Kind() == reflect.Pointer:
+				return fmt.Errorf("%s is an embedded pointer, whose nil would be lost", where)
+			case !f.IsExported() && !f.Anonymous:
+				return fmt.Errorf("%s is not exported and would be lost", where)
+			default:
+				if err := lossy(f.Type, where, seen); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// promoted reports whether a struct has its format from a field it embeds,
+// beside which it has others.
+func promoted(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct || t.NumField() < 2 {
+		return false
+	}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous && ownFormat(f.Type) {
+			return true
+		}
+	}
+	return false
 }

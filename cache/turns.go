@@ -5,24 +5,36 @@ import (
 	"sync"
 )
 
-// turns runs at most one call at a time for a key. Those who ask while one is
+// turns runs at most two calls at a time for a key. Those who ask while two are
 // under way share the next, which starts after all of them asked: nobody is
-// given an answer to a question that was sent before he put it. A call that
-// nobody joins allocates nothing.
+// given an answer to a question that was sent before he put it. Two, because
+// callers who meet by chance are better off with a call each; a key that many
+// want at once is served for all of them by every next call.
 type turns[A, R any] struct {
 	// run makes the call. For a shared one ctx has no deadline.
 	run func(ctx context.Context, key string, arg A) (R, error)
 	// spread reports whether a failure concerns those who wait as well.
 	spread func(error) bool
+	// start runs a shared call as work of the client.
+	start  func(func(context.Context)) error
 	shards [64]turnShard[A, R]
 }
 
+// sideBySide is how many calls for a key run at a time.
+const sideBySide = 2
+
 type turnShard[A, R any] struct {
-	mu sync.Mutex
-	// under holds each key with a call under way, and the turn after it, if
-	// anyone waits for that.
-	under map[string]*turn[A, R]
-	_     [40]byte // keeps the shards' locks on cache lines of their own
+	mu    sync.Mutex
+	under []underway[A, R] // few: a shard holds what is asked for at this moment
+	_     [32]byte         // keeps the shards' locks on cache lines of their own
+}
+
+// underway is a key with calls under way, and the turn after them, if anyone
+// waits for that.
+type underway[A, R any] struct {
+	key   string
+	calls int
+	next  *turn[A, R]
 }
 
 type turn[A, R any] struct {
@@ -33,12 +45,10 @@ type turn[A, R any] struct {
 	err  error
 }
 
-func newTurns[A, R any](run func(context.Context, string, A) (R, error), spread func(error) bool) *turns[A, R] {
-	t := &turns[A, R]{run: run, spread: spread}
-	for i := range t.shards {
-		t.shards[i].under = map[string]*turn[A, R]{}
-	}
-	return t
+func newTurns[A, R any](
+	run func(context.Context, string, A) (R, error), spread func(error) bool, start func(func(context.Context)) error,
+) *turns[A, R] {
+	return &turns[A, R]{run: run, spread: spread, start: start}
 }
 
 // do gives the answer of a call that starts after do was called; shared says
@@ -46,9 +56,13 @@ func newTurns[A, R any](run func(context.Context, string, A) (R, error), spread 
 func (t *turns[A, R]) do(ctx context.Context, key string, arg A) (ans R, shared bool, err error) {
 	s := &t.shards[shard(key)]
 	s.mu.Lock()
-	next, busy := s.under[key]
-	if !busy {
-		s.under[key] = nil
+	u := s.find(key)
+	if u == nil || u.calls < sideBySide {
+		if u == nil {
+			s.under = append(s.under, underway[A, R]{key: key, calls: 1})
+		} else {
+			u.calls++
+		}
 		s.mu.Unlock()
 		ok := false
 		defer func() {
@@ -61,10 +75,10 @@ func (t *turns[A, R]) do(ctx context.Context, key string, arg A) (ans R, shared 
 		t.end(s, key, err)
 		return ans, false, err
 	}
-	if next == nil {
-		next = &turn[A, R]{ctx: context.WithoutCancel(ctx), arg: arg, done: make(chan struct{})}
-		s.under[key] = next
+	if u.next == nil {
+		u.next = &turn[A, R]{ctx: context.WithoutCancel(ctx), arg: arg, done: make(chan struct{})}
 	}
+	next := u.next
 	s.mu.Unlock()
 	select {
 	case <-next.done:
@@ -74,29 +88,55 @@ func (t *turns[A, R]) do(ctx context.Context, key string, arg A) (ans R, shared 
 	}
 }
 
+func (s *turnShard[A, R]) find(key string) *underway[A, R] {
+	for i := range s.under {
+		if s.under[i].key == key {
+			return &s.under[i]
+		}
+	}
+	return nil
+}
+
+// finish takes one call off the key, and forgets a key that has none and
+// nobody who waits. The mutex is held.
+func (s *turnShard[A, R]) finish(u *underway[A, R]) {
+	if u.calls--; u.calls == 0 && u.next == nil {
+		last := len(s.under) - 1
+		*u = s.under[last]
+		s.under[last] = underway[A, R]{}
+		s.under = s.under[:last]
+	}
+}
+
 // end closes a call and starts the next turn, if anyone waits for it.
 func (t *turns[A, R]) end(s *turnShard[A, R], key string, err error) {
 	s.mu.Lock()
-	next := s.under[key]
-	if next == nil {
-		delete(s.under, key)
+	u := s.find(key)
+	next := u.next
+	u.next = nil
+	if next == nil || err != nil && t.spread(err) {
+		s.finish(u)
 		s.mu.Unlock()
+		if next != nil {
+			next.err = err
+			close(next.done)
+		}
 		return
 	}
-	if err != nil && t.spread(err) {
-		delete(s.under, key)
-		s.mu.Unlock()
-		next.err = err
-		close(next.done)
-		return
-	}
-	s.under[key] = nil
-	s.mu.Unlock()
-	go func() {
-		defer close(next.done)
-		next.ans, next.err = t.run(next.ctx, key, next.arg)
+	s.mu.Unlock() // the call that ended leaves its place to the next turn
+	err = t.start(func(closing context.Context) {
+		ctx, cancel := context.WithCancel(next.ctx)
+		defer cancel()
+		defer context.AfterFunc(closing, cancel)()
+		next.ans, next.err = t.run(ctx, key, next.arg)
 		t.end(s, key, next.err)
-	}()
+		close(next.done)
+	})
+	if err != nil { // the client is closed
+		next.err = err
+		t.end(s, key, err)
+		close(next.done)
+	}
 }
 
 // shard spreads keys over the shards by FNV-1a of their last bytes, which is

@@ -8,7 +8,9 @@ import (
 // Set caches a value for Config.TTL, over whatever is there: a load under way
 // will not overwrite it. One SET. It does not touch the source of truth; to
 // change that, change it and then Invalidate. When Set fails, OutcomeOf says
-// whether the entry may have changed.
+// whether the entry may have changed; one that was given up (Outcome Unknown)
+// may still run later, even after an Invalidate, so follow it with an
+// Invalidate only once it has returned nil, or let the TTL end it.
 func (c *Cache[K, V]) Set(ctx context.Context, id K, v V) error {
 	return c.set(ctx, id, v, c.cfg.TTL)
 }

@@ -71,7 +71,7 @@ func TestServerOutlivesCallersThread(t *testing.T) {
 	defer close(over)
 	var start func()
 	start = func() {
-		runtime.LockOSThread() // and never unlocked, so the thread ends with the goroutine
+		runtime.LockOSThread()                    // and never unlocked, so the thread ends with the goroutine
 		if syscall.Gettid() == syscall.Getpid() { // but for the program's first thread, which never ends
 			go start()
 			<-over

@@ -36,6 +36,10 @@ type ServerConfig struct {
 	// []string{"--maxmemory", "64mb"}. A password given with --requirepass is
 	// used by Do and is in the URL.
 	Args []string
+	// Conf is the text of a configuration file, which the program reads before its
+	// arguments and may rewrite, as Sentinel and CONFIG REWRITE do. The file stands in
+	// the server's folder, so Restart reads what was rewritten. "": no file.
+	Conf string
 	// Dir is the server's working folder, which must exist and is kept; "": a
 	// temporary one, removed by Close.
 	Dir string
@@ -111,7 +115,9 @@ func startDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, startWithin)
 }
 
-// prepare makes the server's folders, its log and the name of its socket.
+func (s *Server) confFile() string { return filepath.Join(s.dir, "server.conf") }
+
+// prepare makes the server's folders, its files and the name of its socket.
 func (s *Server) prepare() error {
 	folder := func() (string, error) {
 		dir, err := os.MkdirTemp("", "redstart-")
@@ -140,6 +146,11 @@ func (s *Server) prepare() error {
 			if s.socket = filepath.Join(dir, "s.sock"); len(s.socket) > longestPath {
 				return fmt.Errorf("redstart/redstarttest: %s is too long for a Unix socket: set TMPDIR to a shorter path", s.socket)
 			}
+		}
+	}
+	if s.cfg.Conf != "" {
+		if err := os.WriteFile(s.confFile(), []byte(s.cfg.Conf), 0o600); err != nil {
+			return fmt.Errorf("redstart/redstarttest: %w", err)
 		}
 	}
 	s.logged, err = os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
@@ -184,10 +195,14 @@ func freePort() (int, error) {
 }
 
 func (s *Server) args() []string {
-	args := []string{
+	var args []string
+	if s.cfg.Conf != "" {
+		args = append(args, s.confFile()) // the program wants it first
+	}
+	args = append(args,
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--daemonize", "no", "--logfile", "", "--save", "",
-	}
+	)
 	if s.cfg.Unix {
 		args = append(args, "--unixsocket", s.socket)
 	}

@@ -266,6 +266,22 @@ func TestConfigReachesTheServer(t *testing.T) {
 	}
 }
 
+// A configuration file is read before the arguments, and what the server writes into it is there after a restart.
+func TestConfigurationFile(t *testing.T) {
+	s := run(t, redstarttest.ServerConfig{Conf: "maxmemory 1mb\ntimeout 11\n", Args: []string{"--maxmemory", "64mb"}})
+	get := func(name string) any { return do(t, s, "CONFIG", "GET", name).([]any)[1] }
+	if get("timeout") != "11" || get("maxmemory") != "67108864" {
+		t.Errorf("timeout %v, maxmemory %v", get("timeout"), get("maxmemory"))
+	}
+	do(t, s, "CONFIG", "SET", "timeout", "12")
+	do(t, s, "CONFIG", "REWRITE")
+	must(t, s.Kill())
+	must(t, s.Restart(within(t, 20*time.Second)))
+	if get("timeout") != "12" {
+		t.Errorf("timeout %v after the restart", get("timeout"))
+	}
+}
+
 func TestReplies(t *testing.T) {
 	s := run(t, redstarttest.ServerConfig{})
 	do(t, s, "RPUSH", "l", "a", "b")

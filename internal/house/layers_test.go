@@ -28,18 +28,20 @@ var layers = []struct {
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/frame", "internal/backoff", "internal/slot", "internal/stats",
 	}},
-	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy"}},
+	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
 }
 
 // drawn are the arrows between neighbours that the drawing shows.
 var drawn = []arrow{
 	{"session", "cache/journal"},
 	{"index", "document"},
+	{"redstarttest/topology", "redstarttest"},
+	{"redstarttest/topology", "redstarttest/proxy"},
 }
 
 // servers are for commands and tests. A service that links a pattern must not get them, so no package of the
 // root module imports them, low as they stand.
-var servers = []string{"embedded", "redstarttest", "redstarttest/proxy"}
+var servers = []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}
 
 // tools serve the tree itself: they import nothing of it and nothing imports them.
 var tools = []string{"internal/house", "internal/testsum"}

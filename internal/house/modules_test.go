@@ -61,6 +61,7 @@ var allowed = map[string]dependencies{
 		"github.com/redis/go-redis/v9",
 		"github.com/go-redis/cache/v9",
 		"github.com/viccon/sturdyc",
+		"github.com/tinylib/msgp",
 		"github.com/sony/gobreaker/v2",
 		"github.com/failsafe-go/failsafe-go",
 		"github.com/vmihailenco/msgpack/v5",

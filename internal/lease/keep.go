@@ -13,7 +13,9 @@ func (l Lease) Keep() (lost <-chan struct{}, stop func()) {
 	gone := make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &keeper{lease: l, ctx: ctx, gone: gone}
+	k.mu.Lock()
 	k.timer = time.AfterFunc(l.Time/3, k.beat)
+	k.mu.Unlock()
 	return gone, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -3,8 +3,8 @@
 // ends the lease, and everything the holder does afterwards is refused. A
 // holder that dies costs the lease's time.
 //
-// Times are the server's; no clock of a client is in it. Every call may be
-// repeated after a lost reply: it finds its own mark.
+// Times are the server's; no clock of a client is in it. What is done under a
+// lease is sent again after a lost reply: it finds the mark, or what it wrote.
 package lease
 
 import (
@@ -50,42 +50,33 @@ type Lease struct {
 	Time   time.Duration // how long it lasts unless extended
 }
 
-// attempts bounds how often a call whose reply was lost is sent again.
+// attempts bounds how often a call under a lease whose reply was lost is sent.
 const attempts = 2
 
 // Take claims the key if it is empty. Else it gives what stands there. One
 // command (SET NX GET PX), one round trip.
+//
+// A claim is never sent twice: a copy of it that the network held back could
+// bring the mark back after somebody's DEL. After an Outcome of Unknown claim
+// with another Mark; if the first turns out to stand there, it is yours.
 func (l Lease) Take(ctx context.Context) (taken bool, current []byte, err error) {
-	return l.claim(ctx, func() rueidis.RedisResult {
-		b := l.Client.B()
-		return l.Client.Do(ctx, b.Set().Key(l.Key).Value(l.Mark).Nx().Get().PxMilliseconds(ms(l.Time)).Build())
-	})
+	b := l.Client.B()
+	return l.claimed(l.Client.Do(ctx, b.Set().Key(l.Key).Value(l.Mark).Nx().Get().PxMilliseconds(ms(l.Time)).Build()))
 }
 
 // Replace claims the key if exactly seen stands there. Else it gives what
-// does, empty for nothing.
+// does, empty for nothing. It is not sent twice either.
 func (l Lease) Replace(ctx context.Context, seen []byte) (taken bool, current []byte, err error) {
-	return l.claim(ctx, func() rueidis.RedisResult {
-		return swap.Exec(ctx, l.Client, []string{l.Key}, []string{string(seen), l.Mark, millis(l.Time)})
-	})
+	return l.claimed(swap.Exec(ctx, l.Client, []string{l.Key}, []string{string(seen), l.Mark, millis(l.Time)}))
 }
 
-// claim sends a claim until it has an answer: nil means taken.
-func (l Lease) claim(ctx context.Context, send func() rueidis.RedisResult) (bool, []byte, error) {
-	var err error
-	for range attempts {
-		var current []byte
-		current, err = send().AsBytes()
-		switch {
-		case rueidis.IsRedisNil(err):
-			return true, nil, nil
-		case err == nil:
-			return string(current) == l.Mark, current, nil
-		case ctx.Err() != nil || redstart.OutcomeOf(err) != redstart.Unknown:
-			return false, nil, err
-		}
+// claimed reads the answer to a claim: nil means taken.
+func (l Lease) claimed(r rueidis.RedisResult) (bool, []byte, error) {
+	current, err := r.AsBytes()
+	if rueidis.IsRedisNil(err) {
+		return true, nil, nil
 	}
-	return false, nil, err
+	return false, current, err
 }
 
 // Extend makes the lease last its whole time again, from now on. False means

@@ -49,28 +49,59 @@ var codes = map[string]bool{
 	"UNBLOCKED": true, "UNKILLABLE": true, "WRONGPASS": true, "WRONGTYPE": true,
 }
 
-// OfReply sorts an error reply. A refusal changed nothing. Inside a script the
-// first write decides about the refusals of a whole server (full, read-only,
-// too few replicas), any other error there may have come after a write, and
-// Lua does not roll back.
+// OfReply sorts an error reply to a command that is no script: a refusal
+// changed nothing. What a proxy says of a server behind it, and what MIGRATE
+// says of its target, says nothing of the effect.
 func OfReply(reply string) Outcome {
-	if !fromScript(reply) {
-		return NotApplied
+	if fromScript(reply) {
+		return OfScript(reply)
 	}
-	switch Code(reply) {
-	case "OOM", "READONLY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOSCRIPT", "LOADING", "BUSY":
-		return NotApplied
-	default:
+	switch {
+	case Code(reply) == "IOERR", strings.HasPrefix(reply, "upstream "), strings.HasPrefix(reply, "no upstream "):
 		return Unknown
+	default:
+		return NotApplied
 	}
+}
+
+// OfScript sorts an error reply to a script or a function. It may have come
+// after a write, and Lua does not roll back; the text may be the script's own.
+// Only the server's own words for what it decides before a script's first write
+// say that nothing was changed.
+func OfScript(reply string) Outcome {
+	for _, words := range beforeTheFirstWrite {
+		if strings.HasPrefix(reply, words.begin) && strings.Contains(reply, words.within) {
+			return NotApplied
+		}
+	}
+	return Unknown
+}
+
+var beforeTheFirstWrite = []struct{ begin, within string }{
+	{"NOSCRIPT ", "No matching script"},
+	{"OOM ", "command not allowed when used memory"},
+	{"READONLY ", "You can't write against a read only"},
+	{"NOREPLICAS ", "Not enough good replicas"},
+	{"MISCONF ", "is configured to save RDB snapshots"},
+	{"MISCONF ", "Errors writing to the AOF"},
+	{"MASTERDOWN ", "Link with MASTER is down"},
+	{"LOADING ", " is loading the dataset"},
+	{"BUSY ", " is busy running a script"},
+	{"NOAUTH ", "Authentication required"},
+	{"NOPERM ", "no permissions to "},
+	{"CLUSTERDOWN ", ""},
+	{"CROSSSLOT ", "Keys in request"},
+	{"TRYAGAIN ", "Multiple keys request"},
+	{"MOVED ", ":"},
+	{"ASK ", ":"},
 }
 
 // fromScript reports whether the error was raised while a script ran: servers
 // from 7.0 on append where ("… script: <sha>, on @user_script:3."), those
-// before say it in the text.
+// before and the embedded one say it in other words.
 func fromScript(reply string) bool {
 	return strings.Contains(reply, "script: ") || strings.Contains(reply, "user_script:") ||
-		strings.Contains(reply, "Error running script")
+		strings.Contains(reply, "Error running script") || strings.Contains(reply, "Error compiling script")
 }
 
 // Away reports whether the reply says that the server cannot serve now but may

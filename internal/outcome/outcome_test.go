@@ -10,12 +10,36 @@ func TestOfReply(t *testing.T) {
 		"WRONGTYPE Operation against a key holding the wrong kind of value script: 7c3, on @user_script:3.":      Unknown,
 		"ERR user_script:4: attempt to compare nil with number script: 7c3, on @user_script:4.":                  Unknown,
 		"ERR Error running script (call to f_7c3): @user_script:2: WRONGTYPE Operation against a key holding it": Unknown,
-		"NOSCRIPT No matching script. Please use EVAL.":                                                          NotApplied,
-		"ERR max number of clients reached":                                                                      NotApplied,
-		"MOVED 3999 127.0.0.1:6381":                                                                              NotApplied,
+		"IOERR error or timeout reading to target instance":                                                      Unknown,
+		"upstream failure": Unknown,
+		"NOSCRIPT No matching script. Please use EVAL.": NotApplied,
+		"ERR max number of clients reached":             NotApplied,
+		"MOVED 3999 127.0.0.1:6381":                     NotApplied,
 	} {
 		if got := OfReply(reply); got != want {
 			t.Errorf("OfReply(%q) = %v, want %v", reply, got, want)
+		}
+	}
+}
+
+func TestOfScript(t *testing.T) {
+	for reply, want := range map[string]Outcome{
+		"NOSCRIPT No matching script. Please use EVAL.": NotApplied,
+		"NOSCRIPT ha":  Unknown,
+		"DENIED limit": Unknown,
+		"MYERR limit":  Unknown,
+		"BUSY later":   Unknown,
+		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.":  NotApplied,
+		"BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": NotApplied,
+		"LOADING Redis is loading the dataset in memory":                                          NotApplied,
+		"OOM command not allowed when used memory > 'maxmemory'. script: 7c3, on @user_script:1.": NotApplied,
+		"READONLY You can't write against a read only replica.":                                   NotApplied,
+		"NOPERM User app has no permissions to run the 'evalsha' command":                         NotApplied,
+		"MOVED 3999 127.0.0.1:6381": NotApplied,
+		"value is not an integer or out of range script: 7c3, on @user_script:3.": Unknown,
+	} {
+		if got := OfScript(reply); got != want {
+			t.Errorf("OfScript(%q) = %v, want %v", reply, got, want)
 		}
 	}
 }

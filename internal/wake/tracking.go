@@ -72,7 +72,11 @@ func (w *Waker) connect() *session {
 
 // run keeps a session for as long as its connection lasts.
 func (w *Waker) run(ctx context.Context) {
-	conn, release := w.client.Dedicate()
+	conn, release, ok := w.lend(ctx)
+	if !ok {
+		w.ended(retryLost)
+		return
+	}
 	defer release()
 	hook := conn.SetOnInvalidations(func(messages []rueidis.RedisMessage) {
 		keys := make([]string, 0, len(messages))
@@ -102,6 +106,27 @@ func (w *Waker) run(ctx context.Context) {
 	}
 	close(s.lost)
 	w.ended(retryLost)
+}
+
+// lend takes a connection from the client's pool, which may be a long wait and
+// knows no context.
+func (w *Waker) lend(ctx context.Context) (conn rueidis.DedicatedClient, release func(), ok bool) {
+	type loan struct {
+		conn    rueidis.DedicatedClient
+		release func()
+	}
+	lent := make(chan loan, 1)
+	go func() {
+		conn, release := w.client.Dedicate()
+		lent <- loan{conn, release}
+	}()
+	select {
+	case l := <-lent:
+		return l.conn, l.release, true
+	case <-ctx.Done():
+		go func() { (<-lent).release() }()
+		return nil, nil, false
+	}
 }
 
 func (w *Waker) ended(retry time.Duration) {

@@ -87,7 +87,9 @@ func (p *Proxy) SetTarget(target string) {
 // Close closes every connection and the port, lets held commands go nowhere, and returns when all of the proxy's
 // goroutines have ended. More calls do no harm. It must not be called from a rule's functions.
 func (p *Proxy) Close() {
+	p.mu.Lock() // see Take
 	p.cancel()
+	p.mu.Unlock()
 	p.listener.Close()
 	for _, c := range p.open() {
 		c.cut(false)
@@ -248,14 +250,37 @@ func (p *Proxy) accept() {
 			case <-p.ctx.Done():
 			}
 			continue
-		case p.refuse.Load():
-			p.faults.refused.Add(1)
-			resetConn(client)
-			continue
 		}
-		p.work.Add(1)
-		go p.serve(client)
+		p.take(client)
 	}
+}
+
+// Take carries a connection that was accepted elsewhere as if it had come to Addr: for a test that gives the
+// connections to one address different faults. The proxy closes it, at once when it is closed itself.
+func (p *Proxy) Take(client net.Conn) {
+	p.mu.Lock()
+	closed := p.ctx.Err() != nil
+	if !closed {
+		p.work.Add(1) // under the lock: Close waits for it, or this sees that Close has begun
+	}
+	p.mu.Unlock()
+	if closed {
+		client.Close()
+		return
+	}
+	defer p.work.Done()
+	p.take(client)
+}
+
+// take is called where the proxy's work is counted already, so Close is not past its wait.
+func (p *Proxy) take(client net.Conn) {
+	if p.refuse.Load() {
+		p.faults.refused.Add(1)
+		resetConn(client)
+		return
+	}
+	p.work.Add(1)
+	go p.serve(client)
 }
 
 // serve carries one connection from accept to its end.

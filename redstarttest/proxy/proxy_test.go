@@ -44,6 +44,44 @@ func TestProxyLarge(t *testing.T) {
 	direct.do("STRLEN k", ":1048576")
 }
 
+// TestProxyTake gives a proxy connections that came to another address.
+func TestProxyTake(t *testing.T) {
+	p, _, direct := inFrontOf(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	give := func() *proxyClient {
+		c := proxyDial(t, l.Addr().String())
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Take(conn)
+		return c
+	}
+	before := p.Faults()
+	c := give()
+	c.do("SET taken 1", "+OK")
+	direct.do("EXISTS taken", ":1")
+	p.Refuse(true)
+	if _, err := give().recv(); err == nil {
+		t.Error("a connection was not refused")
+	}
+	p.Refuse(false)
+	p.Close()
+	if _, err := c.recv(); err == nil {
+		t.Error("a connection that was taken outlives the proxy")
+	}
+	if _, err := give().recv(); err == nil {
+		t.Error("a closed proxy took a connection")
+	}
+	if now := p.Faults(); now.Accepted != before.Accepted+1 || now.Refused != before.Refused+1 {
+		t.Errorf("before %+v, then %+v", before, now)
+	}
+}
+
 func TestProxyReset(t *testing.T) {
 	p, c, direct := inFrontOf(t)
 	tracking := proxyDial(t, p.Addr())

@@ -1,0 +1,95 @@
+// Command bench measures Redstart beside its peers, all in one run, on a private redis-server.
+//
+//	go run ./bench                      every benchmark, tables for people
+//	go run ./bench --only hit,stampede  some of them
+//	go run ./bench --rounds 21          steadier figures
+//	go run ./bench --json               one object for programs
+//
+// A round measures every contestant once, in an order of its own, and the control twice: a ratio is taken inside a
+// round, its median is printed with the quartiles over all rounds, and so is the control's ratio to itself, which says
+// how much of a difference the machine makes up. Where that hides a target, allocations and the server's CPU per call
+// decide. Speed fails nothing: the exit status is 0 unless a measurement could not be made.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	if role := os.Getenv(childEnv); role != "" {
+		os.Exit(childMain(role, os.Stdin, os.Stdout, os.Stderr))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// benchmarks are all there are, in the order in which they run.
+func benchmarks() []benchmark {
+	return []benchmark{hitBenchmark{}, structBenchmark{}, stampedeBenchmark{}}
+}
+
+// run is main without the process: 0 done, 1 something could not be measured, 2 wrong usage.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var all []string
+	for _, b := range benchmarks() {
+		all = append(all, b.name())
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	var (
+		only   = flags.String("only", "", "run these benchmarks: "+strings.Join(all, ", "))
+		rounds = flags.Int("rounds", 11, "rounds; a ratio wants nine or more")
+		quick  = flags.Bool("quick", false, "two short rounds, which show that it works and not how fast")
+		asJSON = flags.Bool("json", false, "print one JSON object")
+	)
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	var chosen []string
+	if *only != "" {
+		chosen = strings.Split(*only, ",")
+	}
+	for _, name := range chosen {
+		if !slices.Contains(all, name) {
+			fmt.Fprintf(stderr, "bench: --only %s: there is no such benchmark; there are %s\n", name, strings.Join(all, ", "))
+			return 2
+		}
+	}
+	if flags.NArg() > 0 || *rounds < 1 {
+		fmt.Fprintln(stderr, "bench: takes flags only, and at least one round; see --help")
+		return 2
+	}
+	l := lab{rounds: *rounds, quick: *quick, progress: stderr}
+	if *quick {
+		l.rounds = 2
+	}
+	rep, err := l.run(ctx, chosen)
+	if err != nil {
+		fmt.Fprintf(stderr, "bench: %v\n", err)
+		return 1
+	}
+	if *asJSON {
+		err = rep.writeJSON(stdout)
+	} else {
+		err = rep.writeText(stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "bench: %v\n", err)
+		return 1
+	}
+	return 0
+}
