@@ -124,6 +124,9 @@ func OutcomeOf(err error) Outcome {
 	if err == nil || rueidis.IsRedisNil(err) {
 		return Applied
 	}
+	if o, ok := err.(interface{ Outcome() Outcome }); ok { //nolint:errorlint // what the outermost says of the whole goes first
+		return o.Outcome()
+	}
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Outcome
 	}
