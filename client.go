@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/redstart-go/redstart/resilience"
 )
 
 // Client is a rueidis.Client that keeps Redstart's promises about what happens
@@ -18,6 +20,7 @@ import (
 type Client struct {
 	inner rueidis.Client
 	core  *core
+	hasty bool // see FailFast
 }
 
 var _ rueidis.Client = (*Client)(nil)
@@ -37,14 +40,21 @@ type core struct {
 	scripts sync.Map      // sha1 in hex -> *loaded
 	server  serverMemo
 
-	dialer *dialer  // nil for a wrapped client
-	conns  sync.Map // *trackedConn -> nil: those that are open
+	dialer *dialer // nil for a wrapped client
+	link   link
+	poke   chan struct{}      // brings the next probe forward
+	budget *resilience.Budget // of what may run twice
+	conns  sync.Map           // *trackedConn -> nil: those that are open
 	closed atomic.Bool
 }
 
 func newClient(inner rueidis.Client, cfg Config, owned bool) *Client {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Client{inner: inner, core: &core{cfg: cfg, owned: owned, ctx: ctx, cancel: cancel, attached: map[any]any{}}}
+	budget, err := resilience.NewBudget(resilience.BudgetConfig{})
+	if err != nil {
+		panic(err) // the zero configuration is valid
+	}
+	return &Client{inner: inner, core: &core{cfg: cfg, owned: owned, ctx: ctx, cancel: cancel, attached: map[any]any{}, budget: budget, poke: make(chan struct{}, 1)}}
 }
 
 func (c *core) connected(info ConnectInfo) {
@@ -59,6 +69,15 @@ func (c *core) track(conn *trackedConn) { c.conns.Store(conn, nil) }
 func (c *core) untrack(conn *trackedConn) {
 	c.conns.Delete(conn)
 	call(c.cfg.Events.Disconnect, DisconnectInfo{Addr: conn.addr})
+}
+
+// FailFast gives the same client with another answer to an outage: while the
+// server is known to be away its calls fail at once with ErrUnavailable, where
+// c waits for the server's return until the caller's deadline (Config.Timeout
+// without one). A cache, which can do without the server, fails fast; a queue
+// waits.
+func (c *Client) FailFast() *Client {
+	return &Client{inner: c.inner, core: c.core, hasty: true}
 }
 
 // Config is the client's configuration with its defaults filled in, without
@@ -87,16 +106,31 @@ func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	return c.do(ctx, cmd)
 }
 
-// do sends a command, again if all that failed was a connection attempt cut
-// short by another caller's context: nothing was sent then.
+// do brings a command to the server: it waits while that is known to be away,
+// and sends again what surely did not run, or does no harm by running twice.
 func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	r := c.inner.Do(ctx, cmd)
-	if !c.core.owned { // its error may as well be the caller's own deadline
-		return r
+	if !c.core.owned { // what its errors mean is not known
+		return c.inner.Do(ctx, cmd)
 	}
+	if o := c.core.link.away.Load(); o.concerns(&cmd) && !c.ready(ctx, o) {
+		return rueidis.NewErrorResult(&outageError{o.cause})
+	}
+	k := keep(&cmd)
+	r := c.send(ctx, cmd)
+	if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
+		r = c.mend(ctx, cmd, k, r)
+	}
+	k.drop()
+	return r
+}
+
+// send sends a command once; again only if all that failed was a connection
+// attempt cut short by another caller's context: nothing was sent then.
+func (c *Client) send(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	r := c.inner.Do(ctx, cmd)
 	for range neighbourTries {
 		if !neighbours(ctx, r.NonRedisError()) {
-			break
+			return r
 		}
 		r = c.inner.Do(ctx, cmd)
 	}
@@ -136,11 +170,38 @@ func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []ruei
 	return c.doMulti(ctx, multi)
 }
 
+// doMulti is do for a batch: what is sent again are the items that failed so,
+// in their order, after the others. A transaction is sent again whole or not at
+// all.
 func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
-	results := c.inner.DoMulti(ctx, multi...)
 	if !c.core.owned {
-		return results
+		return c.inner.DoMulti(ctx, multi...)
 	}
+	transaction := false
+	copies := make([]*kept, len(multi))
+	for i := range multi {
+		copies[i] = keep(&multi[i])
+		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
+	}
+	defer func() {
+		for _, k := range copies {
+			k.drop()
+		}
+	}()
+	if o := c.core.link.away.Load(); o != nil {
+		for i := range multi {
+			if o.concerns(&multi[i]) && !c.ready(ctx, o) {
+				return failAll(len(multi), &outageError{o.cause})
+			}
+		}
+	}
+	results := c.sendMulti(ctx, multi)
+	return c.mendMulti(ctx, multi, copies, results, transaction)
+}
+
+// sendMulti is send for a batch.
+func (c *Client) sendMulti(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
+	results := c.inner.DoMulti(ctx, multi...)
 	for range neighbourTries {
 		var again []rueidis.Completed
 		var at []int
@@ -150,7 +211,7 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 			}
 		}
 		if len(again) == 0 {
-			break
+			return results
 		}
 		for j, r := range c.inner.DoMulti(ctx, again...) {
 			results[at[j]] = r

@@ -34,6 +34,14 @@ type Config struct {
 	// within the dial deadline. Default: nil.
 	Credentials func(ctx context.Context) (username, password string, err error)
 
+	// SentinelUsername and SentinelPassword are the credentials for the
+	// sentinels themselves, when they want any. Default: none.
+	SentinelUsername, SentinelPassword string
+
+	// WithoutSentinel says what to do while no sentinel answers, when nobody
+	// could tell of a failover. Default: GoOn.
+	WithoutSentinel WithoutSentinel
+
 	// TLS is used for rediss:// URLs; nil there means the system's roots and
 	// the URL's host name. Setting it makes a redis:// URL use TLS as well.
 	TLS *tls.Config
@@ -76,6 +84,19 @@ type Config struct {
 	Events Events
 }
 
+// WithoutSentinel is what a client does that reaches no sentinel.
+type WithoutSentinel uint8
+
+const (
+	// GoOn: it uses the primary that it knows, for as long as that says it is
+	// one. Should there have been a failover on the other side of a partition,
+	// what is written meanwhile is lost, unless the server has
+	// min-replicas-to-write.
+	GoOn WithoutSentinel = iota
+	// RefuseWrites: it reads, and keeps writers waiting as in an outage.
+	RefuseWrites
+)
+
 const (
 	defaultDialTimeout  = 500 * time.Millisecond
 	defaultTimeout      = 2 * time.Second
@@ -108,6 +129,9 @@ func (cfg Config) withDefaults() (Config, error) {
 		bad("Pipelines", "%d is not a power of two between 1 and %d", p, maxPipelines)
 	}
 	cfg.BlockingPool = positive(cfg.BlockingPool, defaultBlockingPool, func() { bad("BlockingPool", "is negative; blocking commands need a connection each") })
+	if cfg.WithoutSentinel > RefuseWrites {
+		bad("WithoutSentinel", "is neither GoOn nor RefuseWrites")
+	}
 	if cfg.OutageLoads == 0 {
 		cfg.OutageLoads = defaultOutageLoads
 	}

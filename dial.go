@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/topology"
 )
 
 // dialError is a failed connection attempt: nothing was sent.
@@ -57,6 +59,7 @@ type dialer struct {
 	timeout time.Duration
 	login   func(ctx context.Context) (username, password string, err error) // nil: fixed credentials
 	core    *core
+	watcher *topology.Watcher // of Sentinel; nil without
 
 	mu     sync.Mutex
 	parked *trackedConn
@@ -88,19 +91,20 @@ func (d *dialer) dial(caller context.Context, _ string, nd *net.Dialer, _ *tls.C
 
 // connect does TCP, TLS and the asking for credentials.
 func (d *dialer) connect(ctx context.Context, nd *net.Dialer) (*trackedConn, error) {
-	conn, err := nd.DialContext(ctx, d.target.network, d.target.addr)
+	var conn net.Conn
+	var err error
+	addr := d.target.addr
+	if d.watcher != nil {
+		if conn, err = d.watcher.DialPrimary(ctx); err == nil {
+			addr = conn.RemoteAddr().String()
+		}
+	} else {
+		conn, err = d.reach(ctx, nd, d.target.network, addr)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if d.tls != nil {
-		secured := tls.Client(conn, d.tls)
-		if err := secured.HandshakeContext(ctx); err != nil {
-			_ = conn.Close()
-			return nil, err
-		}
-		conn = secured
-	}
-	c := &trackedConn{Conn: conn, core: d.core, addr: d.target.addr, born: time.Now(), grace: d.timeout}
+	c := &trackedConn{Conn: conn, core: d.core, addr: addr, born: time.Now(), grace: d.timeout}
 	if d.login != nil {
 		c.who.username, c.who.password, err = d.credentials(ctx)
 		if err != nil {
@@ -109,6 +113,51 @@ func (d *dialer) connect(ctx context.Context, nd *net.Dialer) (*trackedConn, err
 		}
 	}
 	return c, nil
+}
+
+// reach does TCP and TLS.
+func (d *dialer) reach(ctx context.Context, nd *net.Dialer, network, addr string) (net.Conn, error) {
+	conn, err := nd.DialContext(ctx, network, addr)
+	if err != nil || d.tls == nil {
+		return conn, err
+	}
+	cfg := d.tls
+	if d.watcher != nil && cfg.ServerName == "" {
+		host, _, _ := net.SplitHostPort(addr)
+		cfg = cfg.Clone()
+		cfg.ServerName = host
+	}
+	secured := tls.Client(conn, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// auth gives the data nodes' credentials.
+func (d *dialer) auth(ctx context.Context) (username, password string, err error) {
+	if d.login != nil {
+		return d.credentials(ctx)
+	}
+	return d.core.cfg.Username, d.core.cfg.Password, nil
+}
+
+// ask sends one command over a connection of its own.
+func (d *dialer) ask(ctx context.Context, words ...string) (any, error) {
+	who := login{d.core.cfg.Username, d.core.cfg.Password}
+	dial := func(ctx context.Context, _ string) (net.Conn, error) {
+		c, err := d.connect(ctx, &net.Dialer{})
+		if err != nil {
+			return nil, err
+		}
+		if d.login != nil {
+			who = c.who
+		}
+		return c.Conn, nil
+	}
+	auth := func(context.Context) (string, string, error) { return who.username, who.password, nil }
+	return topology.Ask(ctx, dial, auth, d.target.addr, words...)
 }
 
 // credentials asks the program for them; it may hang or panic.

@@ -18,8 +18,11 @@
 // # Guarantees
 //
 // Every wait has a deadline: a call without one of its own ends within
-// Config.Timeout once the server falls silent. A caller's ended context fails
-// no other caller. No command is repeated that may have run. Errors hold no
+// Config.Timeout once the server falls silent. While the server is away calls
+// wait for it until their deadlines ([Client.FailFast]: fail at once), and only
+// probes are sent. Under Sentinel the client follows the primary. A caller's ended context fails
+// no other caller. No command that may have run is
+// repeated unless that does no harm. Errors hold no
 // key, value, script or credentials in their text. GUARANTEES.md lists what
 // tests prove, with figures.
 //

@@ -124,7 +124,7 @@ func OutcomeOf(err error) Outcome {
 	if err == nil || rueidis.IsRedisNil(err) {
 		return Applied
 	}
-	if o, ok := err.(interface{ Outcome() Outcome }); ok { //nolint:errorlint // what the outermost says of the whole goes first
+	if o, ok := err.(interface{ Outcome() Outcome }); ok { // what the outermost says of the whole goes first
 		return o.Outcome()
 	}
 	if e := (*Error)(nil); errors.As(err, &e) {

@@ -11,6 +11,14 @@ type Events struct {
 	Connect func(ConnectInfo)
 	// Disconnect: a connection ended, whoever ended it.
 	Disconnect func(DisconnectInfo)
+	// Away: the server does not serve; nothing is sent but one probe at a time.
+	Away func(AwayInfo)
+	// Back: it serves again.
+	Back func(BackInfo)
+	// Primary: Sentinel's primary is another one now, or there is none.
+	Primary func(PrimaryInfo)
+	// Sentinel: no sentinel has answered for a second, or one does again.
+	Sentinel func(SentinelInfo)
 	// ScriptLoad: a script's text was sent, because the server did not know it:
 	// at its first use, and again after a restart, a failover or SCRIPT FLUSH.
 	ScriptLoad func(ScriptInfo)
@@ -29,6 +37,26 @@ type ConnectInfo struct {
 // DisconnectInfo describes a connection that ended.
 type DisconnectInfo struct {
 	Addr string
+}
+
+// AwayInfo says why the server counts as away.
+type AwayInfo struct {
+	Cause error
+}
+
+// BackInfo says for how long it was.
+type BackInfo struct {
+	After time.Duration
+}
+
+// PrimaryInfo names the old and the new primary, "" for none.
+type PrimaryInfo struct {
+	From, To string
+}
+
+// SentinelInfo says whether any sentinel answers.
+type SentinelInfo struct {
+	Reachable bool
 }
 
 // ScriptInfo names a script.

@@ -12,7 +12,9 @@ import (
 )
 
 // Open connects to the server at url: redis://[user:password@]host[:port][/db],
-// rediss:// for TLS, unix:///path/to/socket[?db=N]. It fails when the server
+// rediss:// for TLS, unix:///path/to/socket[?db=N], and
+// redis+sentinel://[user:password@]host1[:port],host2…/name[/db] for the primary
+// that the sentinels call name, which it then follows. It fails when the server
 // does not answer within the dial deadline, with one line that says why and
 // holds no credentials.
 func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
@@ -33,8 +35,16 @@ func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
 	c := newClient(nil, cfg, true)
 	d := &dialer{target: t, tls: tlsFor(t, cfg), timeout: cfg.DialTimeout, login: cfg.Credentials, core: c.core}
 	c.core.dialer = d
+	if len(t.sentinels) > 0 {
+		if err := c.follow(ctx, d); err != nil {
+			c.core.cancel()
+			c.core.background.Wait()
+			return nil, openError(ctx, t, err)
+		}
+	}
 	if c.inner, err = connect(ctx, option(d, cfg)); err != nil {
 		c.core.cancel()
+		c.core.background.Wait()
 		return nil, openError(ctx, t, err)
 	}
 	return c, nil
@@ -70,7 +80,7 @@ func tlsFor(t target, cfg Config) *tls.Config {
 	}
 	own := cfg.TLS.Clone()
 	if own.ServerName == "" {
-		own.ServerName = t.host
+		own.ServerName = t.host // none under Sentinel: each node has its own
 	}
 	return own
 }

@@ -61,7 +61,7 @@ func TestCredentialsThatFail(t *testing.T) {
 			redstarttest.Eventually(t, 10*time.Second, name, func() bool {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				err := c.Do(ctx, c.B().Ping().Build()).Error()
+				err := c.FailFast().Do(ctx, c.B().Ping().Build()).Error()
 				return redstart.OutcomeOf(err) == redstart.NotApplied && redstart.Away(err)
 			})
 		}

@@ -15,12 +15,15 @@ type target struct {
 	host               string // for the certificate's name
 	tls                bool
 	username, password string
-	database           int // -1: not said
+	database           int      // -1: not said
+	sentinels          []string // host:port of each; addr is then the primary's name
 }
 
 // shown is the target for people: never credentials.
 func (t target) shown() string {
 	switch {
+	case len(t.sentinels) > 0:
+		return "redis+sentinel://" + strings.Join(t.sentinels, ",") + "/" + t.addr
 	case t.network == "unix":
 		return "unix://" + t.addr
 	case t.tls:
@@ -30,7 +33,7 @@ func (t target) shown() string {
 	}
 }
 
-const schemes = "redis://host:port/db, rediss://host:port/db or unix:///path/to/socket?db=0"
+const schemes = "redis://host:port/db, rediss://host:port/db, unix:///path/to/socket?db=0 or redis+sentinel://host1,host2/name/db"
 
 // parseURL reads a server's URL. Its errors never repeat the URL, which may
 // hold a password.
@@ -42,7 +45,11 @@ func parseURL(raw string) (target, error) {
 	if !strings.Contains(raw, "://") {
 		return fail("has no scheme; want %s", schemes)
 	}
-	u, err := url.Parse(raw)
+	rest, hosts := raw, ""
+	if strings.HasPrefix(raw, "redis+sentinel://") || strings.HasPrefix(raw, "rediss+sentinel://") {
+		rest, hosts = withoutHosts(raw)
+	}
+	u, err := url.Parse(rest)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) && strings.Contains(ue.Err.Error(), "port") {
@@ -93,8 +100,27 @@ func parseURL(raw string) (target, error) {
 		if u.Host != "" || t.addr == "" {
 			return fail("a socket is written with three slashes: unix:///path/to/socket")
 		}
-	case "redis+sentinel", "redis+cluster":
-		return fail("Sentinel and Cluster are not supported by this version; want %s", schemes)
+	case "redis+sentinel", "rediss+sentinel":
+		t.tls = u.Scheme == "rediss+sentinel"
+		name, path, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
+		if t.addr = name; name == "" {
+			return fail("names no primary; want redis+sentinel://host1,host2/name, with the name that the sentinels know")
+		}
+		for host := range strings.SplitSeq(hosts, ",") {
+			at, err := hostPort(host, "26379")
+			if err != nil {
+				return fail("one of the sentinels is no host:port with a port between 1 and 65535")
+			}
+			t.sentinels = append(t.sentinels, at)
+		}
+		if path != "" {
+			if db != "" {
+				return fail("names the database twice, in its path and as ?db=")
+			}
+			db = path
+		}
+	case "redis+cluster":
+		return fail("Cluster is not supported by this version; want %s", schemes)
 	default:
 		return fail("has an unknown scheme; want %s", schemes)
 	}
@@ -106,4 +132,29 @@ func parseURL(raw string) (target, error) {
 		t.database = n
 	}
 	return t, nil
+}
+
+// withoutHosts takes the list of hosts, which is none that a URL may have, out
+// of the URL.
+func withoutHosts(raw string) (rest, hosts string) {
+	scheme, rest, _ := strings.Cut(raw, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	at := strings.LastIndexByte(rest[:end], '@') + 1
+	return scheme + "://" + rest[:at] + "hosts" + rest[end:], rest[at:end]
+}
+
+// hostPort completes a host by the default port and checks it.
+func hostPort(host, port string) (string, error) {
+	if h, p, err := net.SplitHostPort(host); err == nil {
+		host, port = h, p
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	n, err := strconv.Atoi(port)
+	if err != nil || n < 1 || n > 65535 || host == "" {
+		return "", errors.New("no host:port")
+	}
+	return net.JoinHostPort(host, port), nil
 }

@@ -1,24 +1,27 @@
 package redstart
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
 
 func TestParseURL(t *testing.T) {
 	for raw, want := range map[string]target{
-		"redis://localhost":                 {network: "tcp", addr: "localhost:6379", host: "localhost", database: -1},
-		"redis://":                          {network: "tcp", addr: "127.0.0.1:6379", host: "127.0.0.1", database: -1},
-		"redis://h:1/2":                     {network: "tcp", addr: "h:1", host: "h", database: 2},
-		"redis://h:1/":                      {network: "tcp", addr: "h:1", host: "h", database: -1},
-		"redis://h?db=3":                    {network: "tcp", addr: "h:6379", host: "h", database: 3},
-		"rediss://u:p%40w@[::1]:7000":       {network: "tcp", addr: "[::1]:7000", host: "::1", tls: true, username: "u", password: "p@w", database: -1},
-		"redis://:secret@h":                 {network: "tcp", addr: "h:6379", host: "h", password: "secret", database: -1},
-		"unix:///run/redis.sock?db=1":       {network: "unix", addr: "/run/redis.sock", database: 1},
-		"unix://user:secret@/run/redis.soc": {network: "unix", addr: "/run/redis.soc", username: "user", password: "secret", database: -1},
+		"redis://localhost":           {network: "tcp", addr: "localhost:6379", host: "localhost", database: -1},
+		"redis://":                    {network: "tcp", addr: "127.0.0.1:6379", host: "127.0.0.1", database: -1},
+		"redis://h:1/2":               {network: "tcp", addr: "h:1", host: "h", database: 2},
+		"redis://h:1/":                {network: "tcp", addr: "h:1", host: "h", database: -1},
+		"redis://h?db=3":              {network: "tcp", addr: "h:6379", host: "h", database: 3},
+		"rediss://u:p%40w@[::1]:7000": {network: "tcp", addr: "[::1]:7000", host: "::1", tls: true, username: "u", password: "p@w", database: -1},
+		"redis://:secret@h":           {network: "tcp", addr: "h:6379", host: "h", password: "secret", database: -1},
+		"redis+sentinel://u:p@h1,h2:7,[::1]:8/mymaster/3": {network: "tcp", addr: "mymaster", username: "u", password: "p", database: 3, sentinels: []string{"h1:26379", "h2:7", "[::1]:8"}},
+		"rediss+sentinel://h1/m?db=1":                     {network: "tcp", addr: "m", tls: true, database: 1, sentinels: []string{"h1:26379"}},
+		"unix:///run/redis.sock?db=1":                     {network: "unix", addr: "/run/redis.sock", database: 1},
+		"unix://user:secret@/run/redis.soc":               {network: "unix", addr: "/run/redis.soc", username: "user", password: "secret", database: -1},
 	} {
 		got, err := parseURL(raw)
-		if err != nil || got != want {
+		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("parseURL(%q) =\n %+v, %v\nwant\n %+v", raw, got, err, want)
 		}
 	}
@@ -28,7 +31,10 @@ func TestParseURLErrors(t *testing.T) {
 	for raw, want := range map[string]string{
 		"localhost:6379":                   "no scheme",
 		"http://h":                         "unknown scheme",
-		"redis+sentinel://h/name":          "not supported",
+		"redis+cluster://u:hunter2@h":      "not supported",
+		"redis+sentinel://u:hunter2@h":     "names no primary",
+		"redis+sentinel://u:hunter2@h,/m":  "one of the sentinels",
+		"redis+sentinel://u:hunter2@h:x/m": "one of the sentinels",
 		"redis://u:hunter2@h:port":         "port is not a number",
 		"redis://u:hunter2@h:0":            "port is not a number",
 		"redis://u:hunter2@h:70000":        "port is not a number",

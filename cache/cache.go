@@ -45,6 +45,7 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	if err != nil {
 		return nil, err
 	}
+	client = client.FailFast() // there is the source to turn to
 	c := &Cache[K, V]{
 		client:   client,
 		cfg:      cfg,

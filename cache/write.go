@@ -54,7 +54,7 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
 	if err != nil {
 		return c.failRead("invalidate", "", err)
 	}
-	err = c.client.Do(ctx, c.client.B().Del().Key(k).Build()).Error()
+	err = c.client.Do(ctx, c.client.B().Del().Key(k).Build().ToRetryable()).Error()
 	if err == nil {
 		c.forget(k)
 	}

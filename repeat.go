@@ -1,0 +1,298 @@
+package redstart
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/redstart-go/redstart/internal/outcome"
+)
+
+// What a call does after a failure, until the caller's deadline (Config.Timeout
+// where there is none):
+//
+//	refused dial, LOADING, CLUSTERDOWN     surely not run: wait for the server, send again
+//	READONLY                               surely not run: wait for a primary, send again
+//	TRYAGAIN                               surely not run: pause, send again
+//	a lost connection                      may have run: send again if twice does no harm, within the budget
+//	the caller's own context, all others   give the error
+
+// step is what to do after a failure.
+type step uint8
+
+const (
+	giveUp      step = iota
+	resend           // at once: only the connection was lost
+	pause            // the server will take this very command in a moment
+	await            // the server is away
+	awaitWrites      // it serves, but refuses writes
+)
+
+// next sorts the failure of a command that may be run twice if repeatable.
+func next(ctx context.Context, err error, repeatable bool) step {
+	if err == nil || rueidis.IsRedisNil(err) || ctx.Err() != nil {
+		return giveUp
+	}
+	if text, ok := reply(err); ok {
+		switch code := outcome.Code(text); {
+		case OutcomeOf(err) != NotApplied:
+			return giveUp
+		case code == "READONLY":
+			return awaitWrites
+		case code == "TRYAGAIN":
+			return pause
+		case code == "LOADING", code == "CLUSTERDOWN", code == "MASTERDOWN", code == "ERR" && outcome.Away(text):
+			return await
+		default:
+			return giveUp
+		}
+	}
+	switch {
+	case !Away(err):
+		return giveUp
+	case OutcomeOf(err) == NotApplied:
+		return await
+	case repeatable:
+		return resend
+	default:
+		return giveUp
+	}
+}
+
+// kept is a copy of a command: with an error reply the client recycles the
+// command itself.
+type kept struct {
+	words           []string
+	slot            uint16
+	block, readOnly bool
+	marked          bool // ToRetryable
+}
+
+var keptPool = sync.Pool{New: func() any { return &kept{words: make([]string, 0, 16)} }}
+
+func keep(cmd *rueidis.Completed) *kept {
+	k := keptPool.Get().(*kept)
+	k.words = append(k.words[:0], cmd.Commands()...)
+	k.slot, k.block, k.readOnly, k.marked = cmd.Slot(), cmd.IsBlock(), cmd.IsReadOnly(), cmd.IsRetryable()
+	return k
+}
+
+func (k *kept) drop() {
+	clear(k.words)
+	keptPool.Put(k)
+}
+
+// repeatable reports whether running the command twice does no harm.
+func (k *kept) repeatable() bool {
+	return !k.block && (k.readOnly || k.marked || harmlessTwice(k.words))
+}
+
+// rebuild makes the command again. In a cluster its slot is that of one of its
+// own words.
+func (c *Client) rebuild(k *kept) rueidis.Completed {
+	b := c.B().Arbitrary(k.words[0]).Args(k.words[1:]...)
+	var cmd rueidis.Completed
+	switch {
+	case k.block:
+		cmd = b.Blocking()
+	case k.readOnly:
+		cmd = b.ReadOnly()
+	default:
+		cmd = b.Build()
+	}
+	if k.slot < 1<<14 {
+		for _, w := range k.words[1:] {
+			if again := cmd.SetSlot(w); again.Slot() == k.slot {
+				return again
+			}
+		}
+	}
+	return cmd
+}
+
+// patience is how long a call may wait in all.
+func (c *core) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.cfg.Timeout)
+}
+
+// ready waits until the command may be sent; false means that the outage o
+// outlasts the caller's patience.
+func (c *Client) ready(ctx context.Context, o *outage) bool {
+	if c.hasty {
+		return false
+	}
+	ctx, cancel := c.core.patience(ctx)
+	defer cancel()
+	select {
+	case <-o.back:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-c.core.ctx.Done():
+		return false
+	}
+}
+
+// gather does what a step asks for before the next attempt; false means that
+// there is none.
+func (c *Client) gather(ctx context.Context, s step, attempt int, cause error) bool {
+	switch s {
+	case resend:
+		return attempt <= attempts && c.core.budget.Take()
+	case pause:
+		return !c.hasty && sleep(ctx, backoff(attempt))
+	case await:
+		return c.ready(ctx, c.core.wentAway(cause, false))
+	case awaitWrites:
+		return c.ready(ctx, c.core.wentAway(cause, true))
+	default:
+		return false
+	}
+}
+
+// attempts is how often a command that may be run twice is sent again after
+// lost connections.
+const attempts = 3
+
+// backoff is a pause with full jitter, doubling from 5 ms up to 250 ms: what is
+// waited for is a slot on its way.
+func backoff(attempt int) time.Duration {
+	ceiling := min(5*time.Millisecond<<min(attempt, 8), 250*time.Millisecond)
+	return rand.N(ceiling) + time.Millisecond
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// mend brings a failed command to an end.
+func (c *Client) mend(ctx context.Context, cmd rueidis.Completed, k *kept, r rueidis.RedisResult) rueidis.RedisResult {
+	waiting, cancel := c.core.patience(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := r.Error()
+		s := next(waiting, err, k.repeatable())
+		if s == giveUp {
+			return r
+		}
+		if !c.gather(waiting, s, attempt, err) {
+			return outlasted(r, err, s)
+		}
+		if _, replied := reply(err); replied {
+			cmd = c.rebuild(k)
+		}
+		r = c.send(ctx, cmd)
+	}
+}
+
+// mendMulti brings the failed items of a batch to an end.
+func (c *Client) mendMulti(
+	ctx context.Context, multi []rueidis.Completed, copies []*kept, results []rueidis.RedisResult, transaction bool,
+) []rueidis.RedisResult {
+	waiting, cancel := c.core.patience(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		var again []rueidis.Completed
+		var at []int
+		worst, cause := giveUp, error(nil)
+		for i := range results {
+			err := results[i].Error()
+			s := next(waiting, err, copies[i].repeatable() && !transaction)
+			if s == giveUp {
+				continue
+			}
+			at = append(at, i)
+			if s > worst {
+				worst, cause = s, err
+			}
+		}
+		if transaction && len(at) < len(results) { // some of it ran, or was refused for good
+			return results
+		}
+		if len(at) == 0 {
+			return results
+		}
+		if !c.gather(waiting, worst, attempt, cause) {
+			for _, i := range at {
+				results[i] = outlasted(results[i], results[i].Error(), next(waiting, results[i].Error(), false))
+			}
+			return results
+		}
+		for _, i := range at {
+			if _, replied := reply(results[i].Error()); replied {
+				multi[i] = c.rebuild(copies[i])
+			}
+			again = append(again, multi[i])
+		}
+		for j, r := range c.sendMulti(ctx, again) {
+			results[at[j]] = r
+		}
+	}
+}
+
+// outlasted is the result of a command for which the caller did not wait, or
+// not long enough.
+func outlasted(r rueidis.RedisResult, err error, s step) rueidis.RedisResult {
+	if s == await || s == awaitWrites {
+		return rueidis.NewErrorResult(&outageError{err})
+	}
+	return r
+}
+
+// outageError: the server was away for as long as the caller would wait.
+type outageError struct{ cause error }
+
+func (e *outageError) Error() string        { return "the server is not available: " + describe(e.cause) }
+func (e *outageError) Unwrap() error        { return e.cause }
+func (e *outageError) Outcome() Outcome     { return NotApplied }
+func (e *outageError) unavailable()         {}
+func (e *outageError) Is(target error) bool { return target == ErrUnavailable }
+
+// harmlessTwice reports whether a command that writes leaves the same behind and
+// answers the same when it runs twice in a row. A command marked by the caller
+// with ToRetryable counts as such whatever it is.
+func harmlessTwice(words []string) bool {
+	rule, ok := harmless[strings.ToUpper(words[0])]
+	return ok && (rule == nil || rule(words[1:]))
+}
+
+// harmless lists such commands; a rule looks at the arguments. Those whose
+// answer tells what was there before (DEL, SADD, HSET) are not among them: the
+// second answer would be wrong.
+var harmless = map[string]func(args []string) bool{
+	"SET":   func(args []string) bool { return !anyOf(args[min(2, len(args)):], "NX", "XX", "GET", "IFEQ") },
+	"SETEX": nil, "PSETEX": nil, "MSET": nil, "HMSET": nil, "LSET": nil, "SETRANGE": nil,
+	"EXPIRE": always, "PEXPIRE": always, "EXPIREAT": always, "PEXPIREAT": always,
+	"PING": nil, "ECHO": nil, "INFO": nil, "COMMAND": nil, "WAIT": nil,
+	"SCRIPT": func(args []string) bool { return anyOf(args[:min(1, len(args))], "LOAD", "EXISTS") },
+}
+
+// always holds where no condition makes the second run differ from the first.
+func always(args []string) bool {
+	return !anyOf(args[min(2, len(args)):], "NX", "XX", "GT", "LT")
+}
+
+func anyOf(args []string, options ...string) bool {
+	for _, a := range args {
+		for _, o := range options {
+			if strings.EqualFold(a, o) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,67 @@
+package redstart
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/redstart-go/redstart/internal/topology"
+)
+
+// How often a sentinel and a data node are asked, and how long each may take:
+// a frozen one delays no other.
+const (
+	watchEvery   = 100 * time.Millisecond
+	watchTimeout = 250 * time.Millisecond
+)
+
+// follow starts the watch over a primary by Sentinel and waits until one is
+// known.
+func (c *Client) follow(ctx context.Context, d *dialer) error {
+	core := c.core
+	dial := func(ctx context.Context, addr string) (net.Conn, error) {
+		return d.reach(ctx, &net.Dialer{Timeout: d.timeout}, "tcp", addr)
+	}
+	d.watcher = topology.NewWatcher(topology.Config{
+		Sentinels:    d.target.sentinels,
+		Name:         d.target.addr,
+		DialSentinel: dial,
+		DialNode:     dial,
+		SentinelAuth: func(context.Context) (string, string, error) {
+			return core.cfg.SentinelUsername, core.cfg.SentinelPassword, nil
+		},
+		NodeAuth: d.auth,
+		Every:    watchEvery,
+		Timeout:  watchTimeout,
+		Switched: func(from, to string) {
+			if to == "" {
+				core.wentAway(&topology.NoPrimaryError{Name: d.target.addr, Heard: true}, false)
+			}
+			core.probeNow()
+			call(core.cfg.Events.Primary, PrimaryInfo{From: from, To: to})
+		},
+		Blind: func(blind bool) {
+			if blind && core.cfg.WithoutSentinel == RefuseWrites {
+				core.wentAway(errBlind, true)
+			}
+			core.probeNow()
+			call(core.cfg.Events.Sentinel, SentinelInfo{Reachable: !blind})
+		},
+	})
+	if err := c.Go(d.watcher.Run); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, core.cfg.Timeout)
+	defer cancel()
+	_, err := d.watcher.Await(ctx)
+	return err
+}
+
+// errBlind is why writes wait while no sentinel answers.
+var errBlind = errors.New("no sentinel answers, and Config.WithoutSentinel refuses writes")
+
+// blind reports whether writes are to wait for a sentinel.
+func (c *core) blind() bool {
+	return c.dialer.watcher != nil && c.cfg.WithoutSentinel == RefuseWrites && c.dialer.watcher.Blind()
+}
