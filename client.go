@@ -301,9 +301,6 @@ func (c *Client) Close() {
 		return
 	}
 	c.inner.Close()
-	if parked := c.core.dialer.unpark(); parked != nil {
-		_ = parked.Close()
-	}
 	c.core.conns.Range(func(conn, _ any) bool {
 		_ = conn.(*trackedConn).Close()
 		return true

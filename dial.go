@@ -66,17 +66,20 @@ type dialer struct {
 }
 
 // dial gives a connection within the dial deadline.
-func (d *dialer) dial(caller context.Context, _ string, nd *net.Dialer, _ *tls.Config) (net.Conn, error) {
-	if c := d.unpark(); c != nil {
+func (d *dialer) dial(caller context.Context, addr string, nd *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	if len(d.target.cluster) == 0 {
+		addr = d.target.addr
+	}
+	if c := d.unpark(addr); c != nil {
 		return c, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), d.timeout)
 	defer cancel()
 	start := time.Now()
-	c, err := d.connect(ctx, nd)
-	info := ConnectInfo{Addr: d.target.addr, Took: time.Since(start)}
+	c, err := d.connect(ctx, nd, addr)
+	info := ConnectInfo{Addr: addr, Took: time.Since(start)}
 	if err != nil {
-		info.Err = &dialError{addr: d.target.addr, err: err}
+		info.Err = &dialError{addr: addr, err: err}
 		d.core.connected(info)
 		return nil, info.Err
 	}
@@ -90,10 +93,10 @@ func (d *dialer) dial(caller context.Context, _ string, nd *net.Dialer, _ *tls.C
 }
 
 // connect does TCP, TLS and the asking for credentials.
-func (d *dialer) connect(ctx context.Context, nd *net.Dialer) (*trackedConn, error) {
+func (d *dialer) connect(ctx context.Context, nd *net.Dialer, addr string) (*trackedConn, error) {
 	var conn net.Conn
 	var err error
-	addr := d.target.addr
+	asked := addr
 	if d.watcher != nil {
 		if conn, err = d.watcher.DialPrimary(ctx); err == nil {
 			addr = conn.RemoteAddr().String()
@@ -104,7 +107,7 @@ func (d *dialer) connect(ctx context.Context, nd *net.Dialer) (*trackedConn, err
 	if err != nil {
 		return nil, err
 	}
-	c := &trackedConn{Conn: conn, core: d.core, addr: addr, born: time.Now(), grace: d.timeout}
+	c := &trackedConn{Conn: conn, core: d.core, addr: addr, asked: asked, born: time.Now(), grace: d.timeout}
 	if d.login != nil {
 		c.who.username, c.who.password, err = d.credentials(ctx)
 		if err != nil {
@@ -122,7 +125,7 @@ func (d *dialer) reach(ctx context.Context, nd *net.Dialer, network, addr string
 		return conn, err
 	}
 	cfg := d.tls
-	if d.watcher != nil && cfg.ServerName == "" {
+	if cfg.ServerName == "" {
 		host, _, _ := net.SplitHostPort(addr)
 		cfg = cfg.Clone()
 		cfg.ServerName = host
@@ -147,7 +150,7 @@ func (d *dialer) auth(ctx context.Context) (username, password string, err error
 func (d *dialer) ask(ctx context.Context, words ...string) (any, error) {
 	who := login{d.core.cfg.Username, d.core.cfg.Password}
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
-		c, err := d.connect(ctx, &net.Dialer{})
+		c, err := d.connect(ctx, &net.Dialer{}, d.target.addr)
 		if err != nil {
 			return nil, err
 		}
@@ -198,19 +201,20 @@ func (d *dialer) park(c *trackedConn) {
 	d.parked = c
 }
 
-// unpark gives a parked connection that is young enough to be alive.
-func (d *dialer) unpark() *trackedConn {
+// unpark gives a parked connection to addr that is young enough to be alive.
+func (d *dialer) unpark(addr string) *trackedConn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.parked
+	if c == nil || c.asked != addr {
+		return nil
+	}
 	d.parked = nil
-	if c != nil && time.Since(c.born) > 2*d.timeout {
+	if time.Since(c.born) > 2*d.timeout {
 		_ = c.Close()
 		return nil
 	}
-	if c != nil {
-		c.born = time.Now()
-	}
+	c.born = time.Now()
 	return c
 }
 
@@ -218,7 +222,8 @@ func (d *dialer) unpark() *trackedConn {
 type trackedConn struct {
 	net.Conn
 	core  *core
-	addr  string
+	addr  string // where it leads
+	asked string // what was to be reached: a name under Sentinel
 	who   login
 	born  time.Time
 	grace time.Duration // for the handshake, whatever its caller's deadline

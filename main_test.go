@@ -11,7 +11,13 @@ import (
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The inner client closes the connections to nodes that left a cluster, or
+// changed their role, five seconds later, on goroutines that only sleep.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"))
+}
 
 // onServers runs a test on the embedded server and on every server found.
 func onServers(t *testing.T, test func(t *testing.T, url string)) {

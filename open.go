@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"math/bits"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -14,7 +15,8 @@ import (
 // Open connects to the server at url: redis://[user:password@]host[:port][/db],
 // rediss:// for TLS, unix:///path/to/socket[?db=N], and
 // redis+sentinel://[user:password@]host1[:port],host2…/name[/db] for the primary
-// that the sentinels call name, which it then follows. It fails when the server
+// that the sentinels call name, which it then follows, and
+// redis+cluster://host1,host2… for a cluster. It fails when the server
 // does not answer within the dial deadline, with one line that says why and
 // holds no credentials.
 func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
@@ -42,7 +44,11 @@ func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
 			return nil, openError(ctx, t, err)
 		}
 	}
-	if c.inner, err = connect(ctx, option(d, cfg)); err != nil {
+	if c.inner, err = connect(ctx, option(d, cfg)); err == nil && len(t.cluster) > 0 && c.inner.Mode() != rueidis.ClientModeCluster {
+		c.inner.Close()
+		err = errNoCluster
+	}
+	if err != nil {
 		c.core.cancel()
 		c.core.background.Wait()
 		return nil, openError(ctx, t, err)
@@ -76,11 +82,11 @@ func tlsFor(t target, cfg Config) *tls.Config {
 		return nil
 	}
 	if cfg.TLS == nil {
-		return &tls.Config{ServerName: t.host, MinVersion: tls.VersionTLS12}
+		return &tls.Config{ServerName: t.host, MinVersion: tls.VersionTLS12} // no name: each node has its own
 	}
 	own := cfg.TLS.Clone()
 	if own.ServerName == "" {
-		own.ServerName = t.host // none under Sentinel: each node has its own
+		own.ServerName = t.host
 	}
 	return own
 }
@@ -106,6 +112,10 @@ func option(d *dialer, cfg Config) rueidis.ClientOption {
 	}
 	o.Dialer.Timeout = cfg.DialTimeout
 	o.Dialer.KeepAlive = cfg.Timeout / 4
+	if len(d.target.cluster) > 0 {
+		o.InitAddress, o.ForceSingleClient = d.target.cluster, false
+		o.ClusterOption.ShardsRefreshInterval = refreshCluster
+	}
 	if cfg.Pipelines > 0 {
 		o.PipelineMultiplex = bits.Len(uint(cfg.Pipelines)) - 1
 		if cfg.Pipelines == 1 {
@@ -120,6 +130,12 @@ func option(d *dialer, cfg Config) rueidis.ClientOption {
 	}
 	return o
 }
+
+// refreshCluster is how often a cluster is asked for its slots when nothing has
+// gone wrong; a MOVED or a lost connection asks at once.
+const refreshCluster = 5 * time.Second
+
+var errNoCluster = errors.New("the server there is no cluster; use redis://")
 
 // version is what CLIENT LIST shows as the library's version.
 const version = "0.1.0"
@@ -161,7 +177,7 @@ func openError(ctx context.Context, t target, err error) error {
 	e := &Error{Op: "redstart: open", Template: t.shown(), Outcome: NotApplied, Err: err}
 	if text, ok := reply(err); ok {
 		e.Code = outcome.Code(text)
-	} else if ctx.Err() == nil && !isDial(err) {
+	} else if ctx.Err() == nil && !isDial(err) && !errors.Is(err, errNoCluster) {
 		e.Err = &handshakeError{err}
 	}
 	return e

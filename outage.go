@@ -117,3 +117,7 @@ func (c *core) cutAll() {
 		return true
 	})
 }
+
+// cluster reports whether the client serves a cluster, whose nodes come and go
+// one by one.
+func (c *core) cluster() bool { return c.dialer != nil && len(c.dialer.target.cluster) > 0 }

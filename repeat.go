@@ -2,6 +2,7 @@ package redstart
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -52,6 +53,8 @@ func next(ctx context.Context, err error, repeatable bool) step {
 		}
 	}
 	switch {
+	case errors.Is(err, rueidis.ErrNoSlot):
+		return await // a cluster that has not found its new primary
 	case !Away(err):
 		return giveUp
 	case OutcomeOf(err) == NotApplied:
@@ -146,12 +149,13 @@ func (c *Client) gather(ctx context.Context, s step, attempt int, cause error) b
 	switch s {
 	case resend:
 		return attempt <= attempts && c.core.budget.Take()
+	case await, awaitWrites:
+		if c.core.cluster() { // one node of many: the others serve
+			return !c.hasty && sleep(ctx, backoff(attempt))
+		}
+		return c.ready(ctx, c.core.wentAway(cause, s == awaitWrites))
 	case pause:
 		return !c.hasty && sleep(ctx, backoff(attempt))
-	case await:
-		return c.ready(ctx, c.core.wentAway(cause, false))
-	case awaitWrites:
-		return c.ready(ctx, c.core.wentAway(cause, true))
 	default:
 		return false
 	}

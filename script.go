@@ -5,6 +5,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the server names scripts by SHA-1
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/redstart-go/redstart/internal/outcome"
+	"github.com/redstart-go/redstart/key"
 )
 
 // Script is a Lua script that the server runs in one step. It travels by its
@@ -46,6 +48,9 @@ func (s *Script) Exec(ctx context.Context, c *Client, keys, args []string) rueid
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(&Error{Op: "redstart: run script", Template: s.name, Outcome: NotApplied, Err: err})
 	}
+	if err := c.core.oneSlot(s.name, keys); err != nil {
+		return rueidis.NewErrorResult(err)
+	}
 	r := c.doScript(ctx, c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
 	if unknownScript(r.Error()) {
 		call(c.core.cfg.Events.ScriptLoad, ScriptInfo{Name: s.name})
@@ -60,6 +65,25 @@ func (s *Script) Command(c *Client, keys, args []string) rueidis.Completed {
 		c.core.scripts.LoadOrStore(s.sha, &loaded{script: s})
 	}
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+}
+
+// oneSlot refuses keys that lie in several slots of a cluster, before anything
+// is sent.
+func (c *core) oneSlot(script string, keys []string) error {
+	if !c.cluster() || len(keys) < 2 {
+		return nil
+	}
+	slots := make([]string, len(keys))
+	same := true
+	for i, k := range keys {
+		slots[i] = strconv.Itoa(int(key.Slot(k)))
+		same = same && slots[i] == slots[0]
+	}
+	if same {
+		return nil
+	}
+	return &Error{Op: "redstart: run script", Template: script, Code: "CROSSSLOT", Outcome: NotApplied, Err: fmt.Errorf(
+		"%w: the keys lie in the slots %s; give them one hash tag", ErrRefused, strings.Join(slots, ", "))}
 }
 
 // loaded is a script registered with a client.

@@ -17,6 +17,7 @@ type target struct {
 	username, password string
 	database           int      // -1: not said
 	sentinels          []string // host:port of each; addr is then the primary's name
+	cluster            []string // host:port of some nodes; addr is then the first
 }
 
 // shown is the target for people: never credentials.
@@ -24,6 +25,8 @@ func (t target) shown() string {
 	switch {
 	case len(t.sentinels) > 0:
 		return "redis+sentinel://" + strings.Join(t.sentinels, ",") + "/" + t.addr
+	case len(t.cluster) > 0:
+		return "redis+cluster://" + strings.Join(t.cluster, ",")
 	case t.network == "unix":
 		return "unix://" + t.addr
 	case t.tls:
@@ -33,7 +36,7 @@ func (t target) shown() string {
 	}
 }
 
-const schemes = "redis://host:port/db, rediss://host:port/db, unix:///path/to/socket?db=0 or redis+sentinel://host1,host2/name/db"
+const schemes = "redis://host:port/db, rediss://host:port/db, unix:///path/to/socket?db=0, redis+sentinel://host1,host2/name/db or redis+cluster://host1,host2"
 
 // parseURL reads a server's URL. Its errors never repeat the URL, which may
 // hold a password.
@@ -46,7 +49,8 @@ func parseURL(raw string) (target, error) {
 		return fail("has no scheme; want %s", schemes)
 	}
 	rest, hosts := raw, ""
-	if strings.HasPrefix(raw, "redis+sentinel://") || strings.HasPrefix(raw, "rediss+sentinel://") {
+	switch scheme, _, _ := strings.Cut(raw, "://"); scheme {
+	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 		rest, hosts = withoutHosts(raw)
 	}
 	u, err := url.Parse(rest)
@@ -106,12 +110,8 @@ func parseURL(raw string) (target, error) {
 		if t.addr = name; name == "" {
 			return fail("names no primary; want redis+sentinel://host1,host2/name, with the name that the sentinels know")
 		}
-		for host := range strings.SplitSeq(hosts, ",") {
-			at, err := hostPort(host, "26379")
-			if err != nil {
-				return fail("one of the sentinels is no host:port with a port between 1 and 65535")
-			}
-			t.sentinels = append(t.sentinels, at)
+		if t.sentinels, err = hostPorts(hosts, "26379"); err != nil {
+			return fail("one of the sentinels is no host:port with a port between 1 and 65535")
 		}
 		if path != "" {
 			if db != "" {
@@ -119,8 +119,18 @@ func parseURL(raw string) (target, error) {
 			}
 			db = path
 		}
-	case "redis+cluster":
-		return fail("Cluster is not supported by this version; want %s", schemes)
+	case "redis+cluster", "rediss+cluster":
+		t.tls = u.Scheme == "rediss+cluster"
+		if t.cluster, err = hostPorts(hosts, "6379"); err != nil {
+			return fail("one of the nodes is no host:port with a port between 1 and 65535")
+		}
+		t.addr = t.cluster[0]
+		if path := strings.Trim(u.Path, "/"); path != "" {
+			if db != "" {
+				return fail("names the database twice, in its path and as ?db=")
+			}
+			db = path
+		}
 	default:
 		return fail("has an unknown scheme; want %s", schemes)
 	}
@@ -144,6 +154,19 @@ func withoutHosts(raw string) (rest, hosts string) {
 	}
 	at := strings.LastIndexByte(rest[:end], '@') + 1
 	return scheme + "://" + rest[:at] + "hosts" + rest[end:], rest[at:end]
+}
+
+// hostPorts is hostPort for a list.
+func hostPorts(hosts, port string) ([]string, error) {
+	var all []string
+	for host := range strings.SplitSeq(hosts, ",") {
+		at, err := hostPort(host, port)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, at)
+	}
+	return all, nil
 }
 
 // hostPort completes a host by the default port and checks it.

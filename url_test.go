@@ -17,6 +17,7 @@ func TestParseURL(t *testing.T) {
 		"redis://:secret@h":           {network: "tcp", addr: "h:6379", host: "h", password: "secret", database: -1},
 		"redis+sentinel://u:p@h1,h2:7,[::1]:8/mymaster/3": {network: "tcp", addr: "mymaster", username: "u", password: "p", database: 3, sentinels: []string{"h1:26379", "h2:7", "[::1]:8"}},
 		"rediss+sentinel://h1/m?db=1":                     {network: "tcp", addr: "m", tls: true, database: 1, sentinels: []string{"h1:26379"}},
+		"redis+cluster://u:p@h1,h2:7":                     {network: "tcp", addr: "h1:6379", username: "u", password: "p", database: -1, cluster: []string{"h1:6379", "h2:7"}},
 		"unix:///run/redis.sock?db=1":                     {network: "unix", addr: "/run/redis.sock", database: 1},
 		"unix://user:secret@/run/redis.soc":               {network: "unix", addr: "/run/redis.soc", username: "user", password: "secret", database: -1},
 	} {
@@ -31,7 +32,7 @@ func TestParseURLErrors(t *testing.T) {
 	for raw, want := range map[string]string{
 		"localhost:6379":                   "no scheme",
 		"http://h":                         "unknown scheme",
-		"redis+cluster://u:hunter2@h":      "not supported",
+		"redis+cluster://u:hunter2@h:0":    "one of the nodes",
 		"redis+sentinel://u:hunter2@h":     "names no primary",
 		"redis+sentinel://u:hunter2@h,/m":  "one of the sentinels",
 		"redis+sentinel://u:hunter2@h:x/m": "one of the sentinels",

@@ -16,7 +16,7 @@ const byBench = "written by make bench"
 var areas = []area{
 	{"Client", []promise{
 		{"K1", "no command that is not idempotent runs twice without `Outcome` Unknown being reported", "comes with retries"},
-		{"K2", "NOSCRIPT, MOVED, ASK, TRYAGAIN, LOADING, READONLY never reach a caller inside its deadline when the deployment recovers (raw `Dedicated` connections excepted: there they carry Outcome NotApplied)", "NOSCRIPT, LOADING and READONLY are waited for; MOVED, ASK and TRYAGAIN come with Cluster"},
+		{"K2", "NOSCRIPT, MOVED, ASK, TRYAGAIN, LOADING, READONLY never reach a caller inside its deadline when the deployment recovers (raw `Dedicated` connections excepted: there they carry Outcome NotApplied)", "written by make guarantees"},
 		{"K3", "after a Sentinel failover the first good write comes within detection + 2.5 s, and a client that reaches a Sentinel or the new primary writes to the demoted one for at most 1 s", "comes with Sentinel"},
 		{"K4", "breaker, retry and classification add at most 100 ns and 0 allocations to a call (metrics hooks apart)", byBench + ", once breaker and retry are there"},
 		{"K5", "in an outage retries add at most 10 % load, and to a node known to be away only probes go", "comes with retries"},
