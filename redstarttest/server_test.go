@@ -193,7 +193,17 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
+// needsServer skips a test that starts servers by itself where there is no
+// redis-server, as Run does.
+func needsServer(t *testing.T) {
+	t.Helper()
+	if _, err := redstarttest.Find(); err != nil {
+		redstarttest.Run(t, redstarttest.ServerConfig{})
+	}
+}
+
 func TestGivenFolderIsKept(t *testing.T) {
+	needsServer(t)
 	dir := t.TempDir()
 	s, err := redstarttest.StartServer(t.Context(), redstarttest.ServerConfig{Dir: dir, AOF: "always"})
 	must(t, err)
@@ -384,6 +394,7 @@ func TestRestartWaitsForThePort(t *testing.T) {
 }
 
 func TestManyAtOnce(t *testing.T) {
+	needsServer(t)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	addrs := map[string]bool{}
