@@ -11,12 +11,14 @@ import (
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
-// The inner client closes the connections to nodes that left a cluster, or
-// changed their role, five seconds later, on goroutines that only sleep.
+// The inner client asks a cluster for its slots after a pause, and closes the
+// connections to nodes that left it, or
+// changed their role, five seconds later: on goroutines that only sleep.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
-		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"))
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 // onServers runs a test on the embedded server and on every server found.

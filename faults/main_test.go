@@ -19,7 +19,8 @@ func TestMain(m *testing.M) {
 	harness.Play(map[string]harness.Role{"member": member})
 	goleak.VerifyTestMain(m, // the inner client closes connections of a changed cluster five seconds later
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
-		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"))
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 // launchers gives the servers that a row runs on: in the short form only those
