@@ -100,7 +100,7 @@ func TestK2PassingAnswersReachNobody(t *testing.T) {
 	form := harness.Run(t)
 	rounds := harness.Choose(form, 3, 20)
 	l := launchers(t, form, false)[0]
-	s, name := start(t, l, redstarttest.ServerConfig{AOF: "everysec", Args: []string{"--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024", "--aof-use-rdb-preamble", "no"}})
+	s, name := start(t, l, redstarttest.ServerConfig{AOF: "everysec", Args: []string{"--key-load-delay", harness.Choose(form, "300", "30"), "--loading-process-events-interval-bytes", "1024", "--aof-use-rdb-preamble", "no"}})
 
 	alone := &seen{}
 	c := openHere(t, s.URL(), redstart.Config{})
@@ -110,7 +110,7 @@ func TestK2PassingAnswersReachNobody(t *testing.T) {
 		}
 	}
 	stop := mixed(t, c, "{alone}", alone)
-	restarts := harness.Choose(form, 1, 5)
+	restarts := harness.Choose(form, 1, 3)
 	for range restarts {
 		for range rounds * 5 {
 			if _, err := s.Do(t.Context(), "SCRIPT", "FLUSH"); err != nil {
@@ -121,7 +121,10 @@ func TestK2PassingAnswersReachNobody(t *testing.T) {
 		if err := s.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Restart(t.Context()); err != nil {
+		loading, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		err := s.Restart(loading)
+		cancel()
+		if err != nil {
 			t.Fatal(err)
 		}
 		more(t, alone, 100)

@@ -98,13 +98,14 @@ func failoverUnder(t *testing.T, l redstarttest.Launcher, fault string, deaf boo
 	if err != nil {
 		t.Fatal(err)
 	}
-	chosen := s.Node(addr)
-	if chosen == nil { // announced by an address that is not the node's own
-		t.Logf("the sentinels announced %q", addr)
-		redstarttest.Eventually(t, 30*time.Second, "the sentinels agree on a primary", func() bool {
-			chosen, err = s.Primary(ctx)
-			return err == nil && chosen != nil && chosen != old
-		})
+	var chosen *topology.Node
+	for _, n := range s.Nodes() { // a sentinel may have heard of a node by its true address, past the proxy
+		if n.Announced() == addr || n.Addr() == addr {
+			chosen = n
+		}
+	}
+	if chosen == nil {
+		t.Fatalf("the sentinels promoted %s, which is no node", addr)
 	}
 	redstarttest.Eventually(t, 30*time.Second, "the client writes to the new primary", func() bool {
 		n, err := chosen.Do(ctx, "INFO", "commandstats")
@@ -144,7 +145,7 @@ func failoverUnder(t *testing.T, l redstarttest.Launcher, fault string, deaf boo
 // demoted primary is left at once, although no event may have told so.
 func TestK3Failover(t *testing.T) {
 	form := harness.Run(t)
-	rounds := harness.Choose(form, 1, 4)
+	rounds := harness.Choose(form, 1, 2)
 	var names []string
 	var worst failover
 	var exposures []time.Duration
