@@ -118,7 +118,7 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	k := keep(&cmd)
 	r := c.send(ctx, cmd)
 	if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
-		r = c.mend(ctx, cmd, k, r)
+		r = c.mend(ctx, k, r)
 	}
 	k.drop()
 	return r
@@ -154,8 +154,10 @@ func neighbours(ctx context.Context, err error) bool {
 }
 
 // DoMulti sends commands together and gives their results in order. One that
-// runs a registered script the server has forgotten is sent again by itself,
-// after the others. In a transaction (MULTI … EXEC) scripts travel whole.
+// runs a registered script the server has forgotten, or was refused for a moment
+// (LOADING, a slot on its way), is sent again after the others, so that commands
+// of one batch on one key may change places: what must keep its order belongs in
+// a transaction, or in package batch. In a transaction (MULTI … EXEC) scripts travel whole.
 func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
 	scripts := false
 	for i := range multi {
@@ -196,7 +198,7 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 		}
 	}
 	results := c.sendMulti(ctx, multi)
-	return c.mendMulti(ctx, multi, copies, results, transaction)
+	return c.mendMulti(ctx, copies, results, transaction)
 }
 
 // sendMulti is send for a batch.

@@ -115,6 +115,7 @@ func option(d *dialer, cfg Config) rueidis.ClientOption {
 	if len(d.target.cluster) > 0 {
 		o.InitAddress, o.ForceSingleClient = d.target.cluster, false
 		o.ClusterOption.ShardsRefreshInterval = refreshCluster
+		o.ClusterOption.MaxMovedRedirections = redirections
 	}
 	if cfg.Pipelines > 0 {
 		o.PipelineMultiplex = bits.Len(uint(cfg.Pipelines)) - 1
@@ -134,6 +135,11 @@ func option(d *dialer, cfg Config) rueidis.ClientOption {
 // refreshCluster is how often a cluster is asked for its slots when nothing has
 // gone wrong; a MOVED or a lost connection asks at once.
 const refreshCluster = 5 * time.Second
+
+// redirections is how many MOVED and ASK in a row are followed at once; two nodes
+// that each name the other for a slot would send a command to and fro for ever.
+// Beyond it the call pauses like others whose slot is on its way.
+const redirections = 16
 
 var errNoCluster = errors.New("the server there is no cluster; use redis://")
 

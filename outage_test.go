@@ -187,3 +187,30 @@ func TestNothingRunsTwiceInSilence(t *testing.T) {
 		}
 	}
 }
+
+// When the reply of a SET is lost and the server is away afterwards, the last
+// refusal does not make the whole call NotApplied.
+func TestOutcomeSpeaksForAllAttempts(t *testing.T) {
+	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+	p, err := proxy.New(s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	c := open(t, p.URL(), redstart.Config{})
+	lost := p.AddRule(proxy.Rule{
+		Match:  proxy.Named("SET"),
+		Nth:    1,
+		On:     func([]string) { p.Refuse(true) }, // nobody gets in after it
+		Action: proxy.SwallowReply(proxy.CutConnection),
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	err = c.Do(ctx, c.B().Set().Key("k").Value("v").Build()).Error()
+	if lost.Hits() != 1 || err == nil || redstart.OutcomeOf(err) != redstart.Unknown {
+		t.Errorf("SET = %v (%v), %d replies lost", err, redstart.OutcomeOf(err), lost.Hits())
+	}
+	if v, err := s.Do(t.Context(), "GET", "k"); err != nil || v != "v" {
+		t.Errorf("k = %v, %v", v, err)
+	}
+}

@@ -18,7 +18,7 @@ import (
 //
 //	refused dial, LOADING, CLUSTERDOWN     surely not run: wait for the server, send again
 //	READONLY                               surely not run: wait for a primary, send again
-//	TRYAGAIN                               surely not run: pause, send again
+//	TRYAGAIN, MOVED and ASK without end    surely not run: pause, send again
 //	a lost connection                      may have run: send again if twice does no harm, within the budget
 //	the caller's own context, all others   give the error
 
@@ -44,7 +44,7 @@ func next(ctx context.Context, err error, repeatable bool) step {
 			return giveUp
 		case code == "READONLY":
 			return awaitWrites
-		case code == "TRYAGAIN":
+		case code == "TRYAGAIN", code == "MOVED", code == "ASK":
 			return pause
 		case code == "LOADING", code == "CLUSTERDOWN", code == "MASTERDOWN", code == "ERR" && outcome.Away(text):
 			return await
@@ -66,8 +66,9 @@ func next(ctx context.Context, err error, repeatable bool) step {
 	}
 }
 
-// kept is a copy of a command: with an error reply the client recycles the
-// command itself.
+// kept is a copy of a command. The command itself is never sent again: with a
+// reply the inner client has recycled it, and without one the connection that
+// was lost may still be reading it.
 type kept struct {
 	words           []string
 	slot            uint16
@@ -184,31 +185,36 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // mend brings a failed command to an end.
-func (c *Client) mend(ctx context.Context, cmd rueidis.Completed, k *kept, r rueidis.RedisResult) rueidis.RedisResult {
+func (c *Client) mend(ctx context.Context, k *kept, r rueidis.RedisResult) rueidis.RedisResult {
 	waiting, cancel := c.core.patience(ctx)
 	defer cancel()
+	unsure := false // an attempt may have run
 	for attempt := 1; ; attempt++ {
 		err := r.Error()
 		s := next(waiting, err, k.repeatable())
 		if s == giveUp {
-			return r
+			return sure(r, unsure)
 		}
+		unsure = unsure || s == resend
 		if !c.gather(waiting, s, attempt, err) {
-			return outlasted(r, err, s)
+			return sure(outlasted(r, err, s), unsure)
 		}
-		if _, replied := reply(err); replied {
-			cmd = c.rebuild(k)
-		}
-		r = c.send(ctx, cmd)
+		r = c.send(ctx, c.rebuild(k))
 	}
 }
 
 // mendMulti brings the failed items of a batch to an end.
 func (c *Client) mendMulti(
-	ctx context.Context, multi []rueidis.Completed, copies []*kept, results []rueidis.RedisResult, transaction bool,
+	ctx context.Context, copies []*kept, results []rueidis.RedisResult, transaction bool,
 ) []rueidis.RedisResult {
 	waiting, cancel := c.core.patience(ctx)
 	defer cancel()
+	unsure := make([]bool, len(results))
+	defer func() {
+		for i := range results {
+			results[i] = sure(results[i], unsure[i])
+		}
+	}()
 	for attempt := 1; ; attempt++ {
 		var again []rueidis.Completed
 		var at []int
@@ -220,6 +226,7 @@ func (c *Client) mendMulti(
 				continue
 			}
 			at = append(at, i)
+			unsure[i] = unsure[i] || s == resend
 			if s > worst {
 				worst, cause = s, err
 			}
@@ -237,16 +244,29 @@ func (c *Client) mendMulti(
 			return results
 		}
 		for _, i := range at {
-			if _, replied := reply(results[i].Error()); replied {
-				multi[i] = c.rebuild(copies[i])
-			}
-			again = append(again, multi[i])
+			again = append(again, c.rebuild(copies[i]))
 		}
 		for j, r := range c.sendMulti(ctx, again) {
 			results[at[j]] = r
 		}
 	}
 }
+
+// sure is a result, whose error speaks for all attempts of the call: when one of
+// them may have run, a refusal of the last says nothing.
+func sure(r rueidis.RedisResult, unsure bool) rueidis.RedisResult {
+	if err := r.Error(); unsure && err != nil && OutcomeOf(err) == NotApplied {
+		return rueidis.NewErrorResult(&unsureError{err})
+	}
+	return r
+}
+
+// unsureError: an attempt before the last may have run.
+type unsureError struct{ err error }
+
+func (e *unsureError) Error() string    { return describe(e.err) }
+func (e *unsureError) Unwrap() error    { return e.err }
+func (e *unsureError) Outcome() Outcome { return Unknown }
 
 // outlasted is the result of a command for which the caller did not wait, or
 // not long enough.
