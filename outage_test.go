@@ -197,7 +197,7 @@ func TestOutcomeSpeaksForAllAttempts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	c := open(t, p.URL(), redstart.Config{})
+	c := open(t, p.URL(), redstart.Config{Pipelines: 1})
 	lost := p.AddRule(proxy.Rule{
 		Match:  proxy.Named("SET"),
 		Nth:    1,
