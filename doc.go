@@ -17,14 +17,14 @@
 //
 // # Guarantees
 //
-// Every wait has a deadline: a call without one of its own ends within
-// Config.Timeout once the server falls silent. While the server is away calls
-// wait for it until their deadlines ([Client.FailFast]: fail at once), and only
-// probes are sent. Under Sentinel the client follows the primary. A caller's ended context fails
-// no other caller. No command that may have run is
-// repeated unless that does no harm. Errors hold no
-// key, value, script or credentials in their text. GUARANTEES.md lists what
-// tests prove, with figures.
+// Every wait has a deadline. A connection that falls silent is closed within
+// Config.Timeout, and a call without a deadline of its own then waits at most as
+// long again for the server's return; one with a deadline waits until that
+// ([Client.FailFast]: not at all), and only probes are sent meanwhile. Under
+// Sentinel the client follows the primary, in a cluster the slots. A caller's
+// ended context fails no other caller. No command that may have run is repeated
+// unless that does no harm. Errors hold no key, value, script or credentials in
+// their text. GUARANTEES.md lists what tests prove, with figures.
 //
 // # Keys and cost
 //
