@@ -3,14 +3,19 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/codec"
 	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/ids"
+	"github.com/redstart-go/redstart/internal/pack"
+	"github.com/redstart-go/redstart/internal/schema"
+	"github.com/redstart-go/redstart/internal/stamp"
+	"github.com/redstart-go/redstart/internal/turns"
 	"github.com/redstart-go/redstart/internal/wake"
 	"github.com/redstart-go/redstart/key"
 )
@@ -29,12 +34,16 @@ type Cache[K comparable, V any] struct {
 	codec  byte
 	schema uint32
 	shares bool // decoded values share memory with the reply
+	packer *pack.Packer
+	tags   *stamp.Tags
+	timed  bool // entries know their TTL, and reads ask what is left of it
 
-	gets    *turns[struct{}, rueidis.RedisResult]
-	directs *turns[job[K], V]
+	gets    *turns.Turns[[]stamp.Label, reply]
+	directs *turns.Turns[job[K], V]
 
-	mu      sync.Mutex // guards flights and what is inside them
-	flights map[string]*flight[K, V]
+	mu         sync.Mutex // guards what follows, and what is inside flights
+	flights    map[string]*flight[K, V]
+	refreshing map[string]struct{}
 }
 
 type outageKey struct{}
@@ -51,19 +60,26 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 		cfg:      cfg,
 		template: template,
 		waker:    wake.Of(client),
-		key:      keyOf(template, cfg.Args),
-		codec:    codecID(cfg.Codec.Name()),
-		schema:   schemaOf[V](cfg.Codec.Name(), cfg.Version),
+		key:      ids.KeyOf(template, cfg.Args),
+		codec:    codec.ID(cfg.Codec.Name()),
+		schema:   schema.Of[V](cfg.Codec.Name(), cfg.Version),
+		packer:   packerOf(cfg.Compress, cfg.MaxBytes),
+		timed:    cfg.Refresh.on() || cfg.StaleFor > 0 || cfg.Ages,
 		flights:  map[string]*flight[K, V]{},
+
+		refreshing: map[string]struct{}{},
+	}
+	if c.tags, err = stamp.Of(client, template, cfg.LoadTimeout); err != nil {
+		return nil, fmt.Errorf("redstart/cache: config: Key: its tags' keys: %w", err)
 	}
 	c.outage = client.Attach(outageKey{}, func() any {
 		return make(chan struct{}, max(client.Config().OutageLoads, 0))
 	}).(chan struct{})
 	if s, ok := cfg.Codec.(sharer); ok {
-		c.shares = s.shares()
+		c.shares = s.Shares()
 	}
-	c.gets = newTurns(c.fetch, redstart.Away, client.Go)
-	c.directs = newTurns(c.loadDirect, func(error) bool { return false }, client.Go)
+	c.gets = turns.New(c.fetch, redstart.Away, client.Go)
+	c.directs = turns.New(c.loadDirect, func(error) bool { return false }, client.Go)
 	return c, nil
 }
 
@@ -76,70 +92,119 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 // While the server is away Get loads from the source, up to
 // redstart.Config.OutageLoads at once, and fails with redstart.ErrUnavailable
 // beyond that.
+//
+// With Refresh, StaleFor or Ages the PTTL travels in the GET's round trip, with
+// tags that the id tells a GET for each; what it serves may then be past its
+// TTL, see [Cache.GetEntry].
 func (c *Cache[K, V]) Get(ctx context.Context, id K) (V, error) {
+	e, err := c.GetEntry(ctx, id)
+	return e.Value, err
+}
+
+// GetEntry is Get with what is known of the value.
+func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	k, err := c.key(id)
 	if err != nil {
-		var none V
-		return none, c.failRead("get", "", err)
+		return Entry[V]{}, c.failRead("get", "", err)
 	}
+	labels, err := c.known(id)
+	if err != nil {
+		return Entry[V]{}, c.failRead("get", k, err)
+	}
+	patient := true   // he waits for a load although an old value is there
+	var failure error // of the load for which he waited
 	for again := 0; ; again++ {
-		reply, shared, err := c.gets.do(ctx, k, struct{}{})
+		r, shared, err := c.gets.Do(ctx, k, labels)
 		if err == nil {
-			err = replyError(reply)
+			err = replyError(r)
 		}
-		if err != nil {
-			if ctx.Err() == nil && redstart.Away(err) {
-				return c.duringOutage(ctx, k, id, err)
-			}
-			var none V
-			return none, c.failRead("get", k, err)
+		switch {
+		case err == nil:
+		case failure != nil && ctx.Err() == nil:
+			return Entry[V]{}, failure
+		case ctx.Err() == nil && redstart.Away(err):
+			v, err := c.duringOutage(ctx, k, id, err)
+			return sourced(v), err
+		default:
+			return Entry[V]{}, c.failRead("get", k, err)
 		}
-		seen, verdict := c.read(reply, shared)
+		seen, verdict := c.read(&r, shared)
 		switch verdict {
 		case hit:
 			c.stats.hits.Add(1)
-			return seen.value, nil
+			if c.cfg.Refresh.on() {
+				c.consider(ctx, k, id, &seen)
+			}
+			return Entry[V]{Value: seen.value, Age: seen.age, Tier: TierRedis}, nil
 		case absent:
 			c.stats.hits.Add(1)
-			return seen.value, ErrNotFound
+			return Entry[V]{}, ErrNotFound
 		case failed:
 			c.stats.loadErrors.Add(1)
-			return seen.value, c.failRead("get", k, ErrLoad)
+			return Entry[V]{}, c.failRead("get", k, ErrLoad)
+		case stale:
+			if rider := seen.frame.Rider; !patient || rider.Resting && rider.Stands(seen.stands) {
+				c.stats.stale.Add(1)
+				return Entry[V]{Value: seen.value, Age: seen.age, Tier: TierRedis, Stale: true}, nil
+			}
 		case bypass:
-			return c.direct(ctx, k, id)
+			v, err := c.direct(ctx, k, id)
+			return sourced(v), err
+		}
+		if failure != nil { // and nothing older may be served
+			c.stats.loadErrors.Add(1)
+			return Entry[V]{}, failure
 		}
 		if again == 0 {
 			c.stats.misses.Add(1)
 		}
 		if again == maxAgain {
-			return c.direct(ctx, k, id)
+			v, err := c.direct(ctx, k, id)
+			return sourced(v), err
 		}
-		v, ok, err := c.board(ctx, k, id, seen.replace)
-		if ok {
-			return v, err
+		var patience time.Duration
+		if patient && verdict == stale {
+			patience = c.cfg.SoftTimeout
+		}
+		v, ok, err := c.board(ctx, k, id, &seen, patience)
+		switch {
+		case ok && err != nil && verdict == stale && settles(ctx, err):
+			failure, patient = err, false
+		case ok:
+			return sourced(v), err
+		case err != nil: // the end of his patience
+			patient = false
 		}
 	}
 }
+
+// sourced is a value that was just loaded.
+func sourced[V any](v V) Entry[V] { return Entry[V]{Value: v, Tier: TierSource} }
 
 // maxAgain bounds how often a caller looks again because what he waited for
 // was invalidated; he then loads for himself.
 const maxAgain = 3
 
-// Peek gives what is cached for id, and never loads: ok says whether anything
-// is. ErrNotFound says that "not found" is cached. One GET.
+// Peek gives what is cached for id and not past its TTL, and never loads: ok
+// says whether anything is. ErrNotFound says that "not found" is cached. It
+// costs what Get does for a hit.
 func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) {
 	k, err := c.key(id)
 	if err != nil {
 		return v, false, c.failRead("peek", "", err)
 	}
-	reply, err := c.fetch(ctx, k, struct{}{})
+	labels, err := c.known(id)
+	if err != nil {
+		return v, false, c.failRead("peek", k, err)
+	}
+	r, err := c.fetch(ctx, k, labels)
 	if err == nil {
-		err = replyError(reply)
+		err = replyError(r)
 	}
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
-	switch seen, verdict := c.read(reply, false); verdict {
+	switch seen, verdict := c.read(&r, false); verdict {
 	case hit:
 		return seen.value, true, nil
 	case absent:
@@ -147,26 +212,6 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	default:
 		return v, false, nil
 	}
-}
-
-// fetch is the GET of an entry, sent again over another connection when the
-// first is lost. An error reply stays in the result.
-func (c *Cache[K, V]) fetch(ctx context.Context, k string, _ struct{}) (rueidis.RedisResult, error) {
-	r := c.client.Do(ctx, c.client.B().Get().Key(k).Build())
-	err := r.NonRedisError()
-	if err != nil && redstart.Away(err) && redstart.OutcomeOf(err) == redstart.Unknown && ctx.Err() == nil {
-		r = c.client.Do(ctx, c.client.B().Get().Key(k).Build())
-		err = r.NonRedisError()
-	}
-	return r, err
-}
-
-// replyError is an error reply; nil is none.
-func replyError(r rueidis.RedisResult) error {
-	if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
-		return err
-	}
-	return nil
 }
 
 // verdict is what an entry means for a reader.
@@ -179,26 +224,36 @@ const (
 	failed                // a load failed a moment ago
 	bypass                // not to be cached for now
 	leased                // someone loads
+	stale                 // a value past its TTL
 )
 
 // entry is what stands at a key.
 type entry[V any] struct {
 	value   V
-	raw     []byte // all of it
-	replace []byte // on a miss: what stands there and is to be replaced; nil for nothing
+	raw     []byte        // all of it
+	replace []byte        // on a miss: what stands there and is to be replaced; nil for nothing
+	frame   frame.Frame   // what raw is, taken apart
+	stands  time.Duration // what the key has to live; zero when not known
+	left    time.Duration // what the value has; meaningless where stands is zero
+	age     time.Duration // negative when not known
 }
 
-// read judges a reply to GET. shared says that others decode the same bytes.
-func (c *Cache[K, V]) read(reply rueidis.RedisResult, shared bool) (entry[V], verdict) {
-	raw, err := reply.AsBytes()
+// read judges a reply. shared says that others decode the same bytes.
+func (c *Cache[K, V]) read(r *reply, shared bool) (entry[V], verdict) {
+	raw, err := r.entry.AsBytes()
 	if err != nil {
 		return entry[V]{}, miss
 	}
-	return c.judge(raw, shared)
+	e, v := c.judge(raw, shared)
+	if !e.frame.HasMeta && len(r.stamps) == 0 {
+		return e, v
+	}
+	return c.weigh(e, v, r)
 }
 
+// judge is read without what stands around the entry.
 func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
-	e.raw = raw
+	e.raw, e.age = raw, -1
 	f, err := frame.Parse(raw)
 	if err != nil {
 		if c.cfg.Adopt != nil && errors.Is(err, frame.ErrForeign) {
@@ -212,17 +267,14 @@ func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
 		e.replace = raw
 		return e, miss
 	}
+	e.frame = f
 	switch f.Kind {
 	case frame.Value:
 		if f.Schema != c.schema || f.Codec != c.codec {
 			c.stats.otherSchema.Add(1)
 			break
 		}
-		payload := f.Payload
-		if shared && c.shares {
-			payload = append([]byte(nil), payload...)
-		}
-		if e.value, err = c.decode(payload); err == nil {
+		if e.value, err = c.open(&f, shared); err == nil {
 			return e, hit
 		}
 		c.unreadable("corrupt", errPayload)
@@ -240,6 +292,20 @@ func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
 	var none V
 	e.value, e.replace = none, raw
 	return e, miss
+}
+
+// open is the value in a frame. shared says that others decode the same bytes.
+func (c *Cache[K, V]) open(f *frame.Frame, shared bool) (v V, err error) {
+	payload := f.Payload
+	switch {
+	case f.Packing != frame.Plain:
+		if payload, err = c.packer.Expand(payload, f.Packing); err != nil {
+			return v, err
+		}
+	case shared && c.shares:
+		payload = append([]byte(nil), payload...)
+	}
+	return c.decode(payload)
 }
 
 func (c *Cache[K, V]) unreadable(event string, err error) {
@@ -268,23 +334,6 @@ func (c *Cache[K, V]) decode(payload []byte) (v V, err error) {
 		}
 	}()
 	return c.cfg.Codec.Decode(payload)
-}
-
-// encode is the frame of a value.
-func (c *Cache[K, V]) encode(v V) (raw []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = ErrPanic
-		}
-	}()
-	raw, err = c.cfg.Codec.Append(frame.Begin(make([]byte, 0, 256), frame.Value, c.codec, c.schema), v)
-	if err != nil {
-		return nil, err
-	}
-	if c.cfg.MaxBytes > 0 && len(raw)-frame.Size > c.cfg.MaxBytes {
-		return nil, ErrTooLarge
-	}
-	return frame.Seal(raw), nil
 }
 
 // jittered takes a random part off a TTL; zero stays zero.

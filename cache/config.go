@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/codec"
+	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/key"
 )
 
@@ -29,6 +31,10 @@ type Config[K comparable, V any] struct {
 	// caller that began it, as long as anyone waits, up to LoadTimeout.
 	// ErrNotFound says that there is no such thing, which is cached too.
 	Load func(ctx context.Context, id K) (V, error)
+
+	// LoadResult is a Load that says more: how long the value lives, its tags,
+	// or that what was cached still holds. Exactly one of both is set.
+	LoadResult func(ctx context.Context, id K, old Old[V]) (Result[V], error)
 
 	// TTL is how long a value lives. Negative: for good. Default: 10 minutes.
 	TTL time.Duration
@@ -60,6 +66,44 @@ type Config[K comparable, V any] struct {
 	// behind them in the pipeline. Negative: none. Default: 1 MiB.
 	MaxBytes int
 
+	// Refresh loads a value that is read again before its TTL ends, once for
+	// all processes, while readers have the old one. Default: off.
+	Refresh Refresh
+
+	// StaleFor keeps a value beyond its TTL, for the case that a load fails:
+	// readers then have it, until ErrorTTL later the next load is tried. Never
+	// after an invalidation. Negative or default: off.
+	StaleFor time.Duration
+
+	// SoftTimeout is how long a reader waits for a load while StaleFor keeps an
+	// old value for him, which he then has; the load goes on, and ends by
+	// LoadTimeout. Needs StaleFor. Negative or default: off.
+	SoftTimeout time.Duration
+
+	// Ages keeps each entry's age for GetEntry where neither Refresh nor
+	// StaleFor does. Default: off.
+	Ages bool
+
+	// Tags gives the tags of an entry that its id tells, for InvalidateTag. Every
+	// reader asks for their stamps in the round trip of the entry. Default: none.
+	Tags func(K) []string
+
+	// ResultTags lets LoadResult and SetResult give tags. Set it wherever the
+	// cache is made, also where it only invalidates: a load then opens a page
+	// of a ledger, in which InvalidateTag notes what it ends. Default: off.
+	ResultTags bool
+
+	// Clearable makes Clear work: every reader asks for one more stamp.
+	// Default: off.
+	Clearable bool
+
+	// Compress packs payloads above CompressAbove. Entries packed in either way
+	// are read whatever it says. Default: NoCompression.
+	Compress Compression
+
+	// CompressAbove is from how many bytes on a payload is packed. Default: 1 KiB.
+	CompressAbove int
+
 	// Codec turns values into bytes. Default: [Raw] for bytes and text, a
 	// type's generated methods where it has them, else [Msgpack], the fastest
 	// that needs no generated code. The default is refused for a type that
@@ -86,6 +130,7 @@ const (
 	defaultLease       = 3 * time.Second
 	defaultLoadTimeout = 10 * time.Second
 	defaultMaxBytes    = 1 << 20
+	defaultAbove       = 1 << 10
 	minLease           = 100 * time.Millisecond
 )
 
@@ -111,12 +156,15 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 	if template != nil && cfg.Args == nil {
 		if n := len(template.Names()); n != 1 {
 			bad("Args", "is missing; the template has %d placeholders", n)
-		} else if keyOf[K](template, nil) == nil {
+		} else if ids.KeyOf[K](template, nil) == nil {
 			bad("Args", "is missing; a %s does not say how it is written as text", reflect.TypeFor[K]())
 		}
 	}
-	if cfg.Load == nil {
-		bad("Load", "is missing; it fetches a value that is not cached")
+	switch {
+	case cfg.Load == nil && cfg.LoadResult == nil:
+		bad("Load", "is missing, and so is LoadResult; one of them fetches a value that is not cached")
+	case cfg.Load != nil && cfg.LoadResult != nil:
+		bad("Load", "and LoadResult are both set; leave one out")
 	}
 	if cfg.TTL == 0 {
 		cfg.TTL = defaultTTL
@@ -147,9 +195,20 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = defaultMaxBytes
 	}
+	cfg.Refresh.check(bad)
+	cfg.StaleFor, cfg.SoftTimeout = max(cfg.StaleFor, 0), max(cfg.SoftTimeout, 0)
+	if cfg.SoftTimeout > 0 && cfg.StaleFor == 0 {
+		bad("SoftTimeout", "needs StaleFor; without an old value there is nothing to serve")
+	}
+	if cfg.Compress > Zstd {
+		bad("Compress", "%d is none of NoCompression, S2 and Zstd", cfg.Compress)
+	}
+	if cfg.CompressAbove == 0 {
+		cfg.CompressAbove = defaultAbove
+	}
 	if cfg.Codec == nil {
 		var err error
-		if cfg.Codec, err = defaultCodec[V](); err != nil {
+		if cfg.Codec, err = codec.Default[V](); err != nil {
 			bad("Codec", "%v; tag the field msgpack:\"-\" to leave it out, or give a Codec such as cache.JSON", err)
 		}
 	}

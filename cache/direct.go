@@ -24,7 +24,7 @@ func (c *Cache[K, V]) direct(ctx context.Context, k string, id K) (V, error) {
 // handOver runs a job in its turn: one at a time for a key in this process,
 // and nobody gets what a load begun before he asked gives.
 func (c *Cache[K, V]) handOver(ctx context.Context, k string, j job[K]) (v V, err error) {
-	v, shared, err := c.directs.do(ctx, k, j)
+	v, shared, err := c.directs.Do(ctx, k, j)
 	if p := (*loadPanic)(nil); errors.As(err, &p) {
 		if !shared {
 			panic(p)
@@ -62,8 +62,8 @@ func (c *Cache[K, V]) loadDirect(ctx context.Context, _ string, j job[K]) (v V, 
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
 	select {
-	case r := <-c.start(ctx, j.id, release):
-		return r.value, r.err
+	case r := <-c.start(ctx, j.id, Old[V]{}, release):
+		return r.result.Value, r.err
 	case <-ctx.Done():
 		return v, context.Cause(ctx)
 	}

@@ -92,3 +92,17 @@ func (p *loadPanic) Unwrap() error { return ErrPanic }
 var errPayload = errors.New("the codec cannot read the payload")
 
 var errTTL = errors.New("the TTL must be positive; an entry without an end is made by Config.TTL")
+
+// What a call on a cache that is not configured for it says.
+var (
+	errNoTags      = errors.New("the cache has no tags; set Config.Tags, or Config.ResultTags with LoadResult")
+	errNoClear     = errors.New("the cache cannot be cleared; set Config.Clearable wherever it is made")
+	errResultTags  = errors.New("the result has tags; set Config.ResultTags wherever the cache is made")
+	errNotModified = errors.New("the load says \"not modified\", but it was given no old value")
+)
+
+// errSoft is the end of a reader's patience; he looks for the old value.
+var errSoft = errors.New("the load takes longer than Config.SoftTimeout")
+
+// errDisturbed: a tag of a result was invalidated while it was being loaded.
+var errDisturbed = errors.New("a tag was invalidated during the load")

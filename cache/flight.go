@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"time"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/frame"
@@ -16,16 +17,18 @@ import (
 // before it was sent; else an invalidation might have returned to him after
 // the command ran and before he asked. The others look again.
 type flight[K comparable, V any] struct {
-	key     string
-	id      K
-	replace []byte          // what stands at the key and cannot be read; nil for nothing
-	ctx     context.Context // the first caller's values; ends when nobody waits for another's load any more
-	cancel  context.CancelFunc
+	key    string
+	id     K
+	seen   entry[V]        // what the first caller saw at the key
+	alone  bool            // a refresh: nobody waits
+	ctx    context.Context // the first caller's values; ends when nobody waits for another's load any more
+	cancel context.CancelFunc
 
 	// Guarded by the cache's mutex.
-	sent   int // deciding commands sent
-	aboard int // callers who wait
-	claim  int // the command that took the lease, once this process loads: the load goes on although nobody waits
+	sent   int  // deciding commands sent
+	aboard int  // callers who wait
+	claim  int  // the command that took the lease, once this process loads: the load goes on although nobody waits
+	goesOn bool // although nobody waits
 	doomed bool
 	doom   chan struct{} // closed once the lease is known to be lost
 
@@ -35,6 +38,7 @@ type flight[K comparable, V any] struct {
 
 // ending is how a flight ended.
 type ending[V any] struct {
+	again  bool   // everyone looks again
 	asOf   int    // valid for those aboard before this command was sent
 	raw    []byte // the entry, which every caller decodes for himself
 	direct bool   // not to be cached: every caller loads for himself
@@ -43,14 +47,20 @@ type ending[V any] struct {
 	err    error  // for all who waited
 }
 
+func newFlight[K comparable, V any](ctx context.Context, k string, id K, seen entry[V]) *flight[K, V] {
+	f := &flight[K, V]{key: k, id: id, seen: seen, done: make(chan struct{}), doom: make(chan struct{})}
+	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return f
+}
+
 // board takes a caller on the key's flight, the first to start one. ok is
-// false when he must look again.
-func (c *Cache[K, V]) board(ctx context.Context, k string, id K, replace []byte) (v V, ok bool, err error) {
+// false when he must look again; with an error, because his patience, if it is
+// not zero, has ended, and the flight goes on without him.
+func (c *Cache[K, V]) board(ctx context.Context, k string, id K, seen *entry[V], patience time.Duration) (v V, ok bool, err error) {
 	c.mu.Lock()
 	f, joined := c.flights[k]
 	if !joined {
-		f = &flight[K, V]{key: k, id: id, replace: replace, done: make(chan struct{}), doom: make(chan struct{})}
-		f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		f = newFlight(ctx, k, id, *seen)
 		c.flights[k] = f
 	}
 	seat := f.sent
@@ -63,16 +73,25 @@ func (c *Cache[K, V]) board(ctx context.Context, k string, id K, replace []byte)
 		c.land(f, ending[V]{err: err})
 	}
 	doom := f.doom
+	var soft <-chan time.Time
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		soft = timer.C
+	}
 	for {
 		select {
 		case <-f.done:
 			return c.leave(ctx, f, seat, joined)
 		case <-ctx.Done():
-			c.getOff(f)
+			c.getOff(f, false)
 			return v, true, c.failRead("get", k, ctx.Err())
+		case <-soft:
+			c.getOff(f, true)
+			return v, false, errSoft
 		case <-doom:
 			if doom = nil; seat >= f.claim { // claim was set before doom was closed
-				c.getOff(f)
+				c.getOff(f, false)
 				return v, false, nil
 			}
 		}
@@ -100,7 +119,7 @@ func (c *Cache[K, V]) leave(ctx context.Context, f *flight[K, V], seat int, join
 	case end.direct:
 		v, err = c.direct(ctx, f.key, f.id)
 		return v, true, err
-	case seat >= end.asOf:
+	case end.again || seat >= end.asOf:
 		return v, false, nil
 	}
 	switch e, verdict := c.judge(end.raw, true); verdict {
@@ -117,12 +136,13 @@ func (c *Cache[K, V]) leave(ctx context.Context, f *flight[K, V], seat int, join
 }
 
 // getOff lets a caller go who does not wait for the end. When he was the last
-// and nobody here loads, the flight is given up.
-func (c *Cache[K, V]) getOff(f *flight[K, V]) {
+// and nobody here loads, the flight is given up, unless it is to go on.
+func (c *Cache[K, V]) getOff(f *flight[K, V], goOn bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.aboard--
-	if f.aboard == 0 && f.claim == 0 {
+	f.goesOn = f.goesOn || goOn
+	if f.aboard == 0 && f.claim == 0 && !f.goesOn {
 		c.drop(f)
 		f.cancel()
 	}
@@ -174,8 +194,12 @@ func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 	defer context.AfterFunc(closing, f.cancel)()
 	defer f.cancel()
 	l := c.newLease(f)
-	uncertain := "" // the mark of a claim whose reply was lost
-	for replace := f.replace; ; {
+	if f.seen.frame.Head != nil && f.seen.replace == nil && c.rideOn(f) {
+		return
+	}
+	f.seen.frame = frame.Frame{} // nothing old is left
+	uncertain := ""              // the mark of a claim whose reply was lost
+	for replace := f.seen.replace; ; {
 		n := c.send(f)
 		taken, current, err := c.claim(f, l, replace)
 		if err != nil && uncertain == "" && f.ctx.Err() == nil && redstart.OutcomeOf(err) == redstart.Unknown {
@@ -204,7 +228,8 @@ func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 		}
 		switch e, verdict := c.judge(current, true); verdict {
 		case hit, absent, failed:
-			c.land(f, ending[V]{asOf: n, raw: current})
+			// What has metadata may be past its time, or dead: that is for a read to say.
+			c.land(f, ending[V]{again: e.frame.HasMeta || c.cfg.Clearable || c.cfg.Tags != nil, asOf: n, raw: current})
 			return
 		case bypass:
 			c.land(f, ending[V]{direct: true})

@@ -11,6 +11,7 @@ import (
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/embedded"
 	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/key"
 )
 
@@ -40,7 +41,7 @@ func TestWhatIsNoEntryIsAMiss(t *testing.T) {
 	onServers(t, func(t *testing.T, url string) {
 		c := open(t, url, redstart.Config{})
 		us := users(t, c, fresh)
-		good, err := us.encode(user{Name: "stale"})
+		good, err := us.encode(user{Name: "stale"}, about{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,16 +252,16 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	tmpl := key.MustParse("x:<id>")
-	k, err := keyOf[int8](tmpl, nil)(-128)
+	k, err := ids.KeyOf[int8](tmpl, nil)(-128)
 	check(k, err, "x:-128")
-	k, err = keyOf[uint64](tmpl, nil)(1<<64 - 1)
+	k, err = ids.KeyOf[uint64](tmpl, nil)(1<<64 - 1)
 	check(k, err, "x:18446744073709551615")
 	type named int32
-	k, err = keyOf[named](tmpl, nil)(-7)
+	k, err = ids.KeyOf[named](tmpl, nil)(-7)
 	check(k, err, "x:-7")
 	type text string
-	k, err = keyOf[text](tmpl, nil)("a:b")
+	k, err = ids.KeyOf[text](tmpl, nil)("a:b")
 	check(k, err, "x:a%3Ab")
-	k, err = keyOf[netip.Addr](tmpl, nil)(netip.MustParseAddr("::1"))
+	k, err = ids.KeyOf[netip.Addr](tmpl, nil)(netip.MustParseAddr("::1"))
 	check(k, err, "x:%3A%3A1")
 }

@@ -4,11 +4,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/redstart-go/redstart/internal/codec"
 	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/pack"
 )
 
 // Info is an entry as it lies in the server, for people who look at one.
@@ -22,8 +25,13 @@ type Info struct {
 	Codec string
 	// Schema is the hash of the type, codec and version that wrote it.
 	Schema uint32
-	// Payload is the encoded value, or the token of a lease.
+	// Payload is the encoded value, no longer packed, or the token of a lease.
 	Payload []byte
+	// TTL is what the value was stored with, and StaleFor what it stands for
+	// beyond that; zero where the entry does not say.
+	TTL, StaleFor time.Duration
+	// Tags are the entry's.
+	Tags []string
 }
 
 // Inspect takes an entry apart without knowing its type. The error says that
@@ -34,9 +42,17 @@ func Inspect(raw []byte) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("redstart/cache: inspect: %w", err)
 	}
-	info := Info{Kind: f.Kind.String(), Codec: "unknown", Schema: f.Schema, Payload: f.Payload}
-	if int(f.Codec) < len(codecNames) {
-		info.Codec = codecNames[f.Codec]
+	info := Info{Kind: f.Kind.String(), Codec: "unknown", Schema: f.Schema, TTL: f.Meta.TTL, StaleFor: f.Meta.StaleFor}
+	for tag := range f.Meta.Tags() {
+		if tag != "" {
+			info.Tags = append(info.Tags, tag)
+		}
+	}
+	if info.Payload, err = pack.New(frame.Plain, 0).Expand(f.Payload, f.Packing); err != nil {
+		return Info{}, fmt.Errorf("redstart/cache: inspect: %w", frame.ErrCorrupt)
+	}
+	if int(f.Codec) < len(codec.Names) {
+		info.Codec = codec.Names[f.Codec]
 	}
 	return info, nil
 }

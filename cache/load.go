@@ -9,18 +9,19 @@ import (
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/lease"
+	"github.com/redstart-go/redstart/internal/stamp"
 )
 
 // loaded is what a call of Load came to.
 type loaded[V any] struct {
-	value V
-	err   error
-	took  time.Duration
+	result Result[V]
+	err    error
+	took   time.Duration
 }
 
 // start calls Load on a goroutine of its own, which may outlive whoever waits:
 // a Load that ignores its context cannot be stopped. after runs when it ends.
-func (c *Cache[K, V]) start(ctx context.Context, id K, after func()) <-chan loaded[V] {
+func (c *Cache[K, V]) start(ctx context.Context, id K, old Old[V], after func()) <-chan loaded[V] {
 	c.stats.loads.Add(1)
 	result := make(chan loaded[V], 1)
 	go func() {
@@ -37,8 +38,16 @@ func (c *Cache[K, V]) start(ctx context.Context, id K, after func()) <-chan load
 			result <- r
 			c.loadedEvent(r)
 		}()
-		if r.value, r.err = c.cfg.Load(ctx, id); r.err != nil && !errors.Is(r.err, ErrNotFound) {
+		if c.cfg.LoadResult != nil {
+			r.result, r.err = c.cfg.LoadResult(ctx, id, old)
+		} else {
+			r.result.Value, r.err = c.cfg.Load(ctx, id)
+		}
+		switch {
+		case r.err != nil && !errors.Is(r.err, ErrNotFound):
 			r.err = &sourceError{r.err}
+		case r.err == nil && r.result.NotModified && !old.OK:
+			r.err = &sourceError{errNotModified}
 		}
 	}()
 	return result
@@ -52,19 +61,26 @@ func (c *Cache[K, V]) loadedEvent(r loaded[V]) {
 	c.notify("load", r.took, err)
 }
 
-// load holds the lease while Load runs, and leaves what it gives at the key.
-// claim is the number of the command that took the lease.
-func (c *Cache[K, V]) load(f *flight[K, V], l lease.Lease, claim int) {
+// load holds the claim while Load runs, and leaves what it gives at the key.
+// claim is the number of the command that took it.
+func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
 	c.claimed(f, claim)
 	ctx, cancel := context.WithTimeoutCause(f.ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
-	lost, rest := l.Keep()
+	lost, rest := h.Keep()
 	defer rest()
-	result := c.start(ctx, f.id, nil)
+	s, err := c.sampleFor(f)
+	if err != nil {
+		c.land(f, c.stopped(f, err))
+		c.leaveFailure(f, h, redstart.ErrClosed)
+		return
+	}
+	old := c.oldOf(f)
+	result := c.start(ctx, f.id, old, nil)
 	for {
 		select {
 		case r := <-result:
-			c.loadEnded(f, l, claim, r)
+			c.loadEnded(f, h, claim, r, &s)
 			return
 		case <-lost:
 			lost = nil
@@ -75,7 +91,7 @@ func (c *Cache[K, V]) load(f *flight[K, V], l lease.Lease, claim int) {
 		case <-ctx.Done():
 			select {
 			case r := <-result: // it made it after all
-				c.loadEnded(f, l, claim, r)
+				c.loadEnded(f, h, claim, r, &s)
 				return
 			default:
 			}
@@ -84,50 +100,109 @@ func (c *Cache[K, V]) load(f *flight[K, V], l lease.Lease, claim int) {
 				err = redstart.ErrClosed
 			}
 			c.land(f, ending[V]{err: err})
-			c.leaveFailure(f, l, err)
+			c.leaveFailure(f, h, err)
 			return
 		}
 	}
 }
 
+func (c *Cache[K, V]) sampleFor(f *flight[K, V]) (stamp.Sampling, error) {
+	ctx, cancel := c.parting(f)
+	defer cancel()
+	return c.sample(ctx, f.id, true)
+}
+
+// oldOf is what a load is given of the value over which it loads.
+func (c *Cache[K, V]) oldOf(f *flight[K, V]) (old Old[V]) {
+	if c.cfg.LoadResult == nil || f.seen.frame.Head == nil {
+		return old
+	}
+	v, err := c.open(&f.seen.frame, true)
+	if err != nil {
+		return old
+	}
+	return Old[V]{Value: v, OK: true, Age: f.seen.age}
+}
+
 // loadEnded publishes what Load gave, and lands the flight.
-func (c *Cache[K, V]) loadEnded(f *flight[K, V], l lease.Lease, claim int, r loaded[V]) {
-	var raw []byte
-	ttl := c.cfg.NegativeTTL
+func (c *Cache[K, V]) loadEnded(f *flight[K, V], h holder, claim int, r loaded[V], s *stamp.Sampling) {
 	end := ending[V]{asOf: claim}
-	switch {
-	case r.err == nil:
-		var err error
-		raw, err = c.storable(r.value)
-		if errors.Is(err, ErrTooLarge) {
-			c.stats.tooLarge.Add(1)
-			c.notify("too large", 0, ErrTooLarge)
-			raw, ttl, end.direct = []byte(frame.Make(frame.Bypass, 0, 0, "")), c.cfg.ErrorTTL, true
-			end.value = &r.value
-			break
-		}
-		if err != nil {
-			c.land(f, ending[V]{err: err})
-			c.leaveFailure(f, l, err)
+	err := r.err
+	if found := err == nil; found || errors.Is(err, ErrNotFound) {
+		var ttl time.Duration
+		if ttl, err = c.product(f, &r, s, found, &end); err == nil {
+			c.publish(f, h, ttl, len(s.Tags) > 0, end)
 			return
 		}
-		ttl = c.jittered(c.cfg.TTL)
-	case errors.Is(r.err, ErrNotFound):
-		raw = []byte(frame.Make(frame.Absent, 0, 0, ""))
-	default:
-		err := r.err
-		if f.ctx.Err() != nil { // it was told to stop
-			err = redstart.ErrClosed
-		}
-		c.land(f, ending[V]{err: err})
-		c.leaveFailure(f, l, err)
+	}
+	switch {
+	case f.ctx.Err() != nil: // it was told to stop
+		err = redstart.ErrClosed
+	case errors.Is(err, errDisturbed): // those who asked before may have it, it is not for later
+		c.stats.refused.Add(1)
+		c.notify("refused", 0, nil)
+		c.land(f, end)
+		c.leaveFailure(f, h, redstart.ErrClosed)
 		return
 	}
+	c.land(f, ending[V]{err: err})
+	c.leaveFailure(f, h, err)
+}
+
+// product makes the entry of what Load gave, in end, and says how long it is
+// to stand.
+func (c *Cache[K, V]) product(f *flight[K, V], r *loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
+	if found {
+		ttl = c.jittered(r.result.ttlOf(c.cfg.TTL))
+	} else {
+		ttl = r.result.ttlOf(c.cfg.NegativeTTL)
+	}
+	labels, err := c.resultLabels(r.result.Tags)
+	if err != nil {
+		return 0, &sourceError{err}
+	}
+	quiet := true
+	if len(labels) > 0 || r.result.TTL != 0 {
+		ctx, cancel := c.parting(f)
+		defer cancel()
+		if quiet, err = c.tags.Extend(ctx, s, labels, c.stampLife(ttl), true); err != nil {
+			c.notify("not stored", 0, err)
+			quiet, err = false, nil
+		}
+	}
+	a := about{ttl: ttl, cost: r.took, tags: s.Tags}
+	switch {
+	case !found:
+		end.raw = c.encodeAbsent(a)
+	case r.result.NotModified:
+		end.raw = c.encodeAgain(&f.seen.frame, a)
+		ttl += c.staleFor(ttl)
+	default:
+		end.raw, err = c.storable(r.result.Value, a)
+		ttl += c.staleFor(ttl)
+	}
+	if errors.Is(err, ErrTooLarge) {
+		c.stats.tooLarge.Add(1)
+		c.notify("too large", 0, ErrTooLarge)
+		end.direct, end.value = true, &r.result.Value
+		end.raw, ttl, err = []byte(frame.Make(frame.Bypass, 0, 0, "")), c.cfg.ErrorTTL, nil
+	}
+	if err == nil && !quiet {
+		err = errDisturbed
+	}
+	return ttl, err
+}
+
+// publish leaves the entry at the key, if the claim still stands, and lands the
+// flight. The stamps of tags were taken when the load began: who came aboard
+// later looks for himself whether they still stand.
+func (c *Cache[K, V]) publish(f *flight[K, V], h holder, ttl time.Duration, tagged bool, end ending[V]) {
 	n := c.send(f)
 	ctx, cancel := c.parting(f)
 	defer cancel()
-	kept, err := l.Put(ctx, string(raw), ttl)
+	kept, err := h.Put(ctx, string(end.raw), ttl)
 	switch {
+	case kept && tagged:
 	case kept:
 		end.asOf = n
 	case err == nil:
@@ -136,19 +211,23 @@ func (c *Cache[K, V]) loadEnded(f *flight[K, V], l lease.Lease, claim int, r loa
 	default:
 		c.notify("not stored", 0, err)
 	}
-	end.raw = raw
 	c.land(f, end)
 }
 
 // leaveFailure tells those who wait in other processes that there is nothing
 // to wait for. A load that was given up leaves the key free instead.
-func (c *Cache[K, V]) leaveFailure(f *flight[K, V], l lease.Lease, err error) {
+func (c *Cache[K, V]) leaveFailure(f *flight[K, V], h holder, err error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
-	if errors.Is(err, redstart.ErrClosed) {
-		_, err = l.Release(ctx)
-	} else {
-		_, err = l.Put(ctx, frame.Make(frame.Failed, 0, 0, ""), c.cfg.ErrorTTL)
+	switch h := h.(type) {
+	case lease.Ride:
+		err = c.rest(ctx, h, err)
+	case lease.Lease:
+		if errors.Is(err, redstart.ErrClosed) {
+			_, err = h.Release(ctx)
+		} else {
+			_, err = h.Put(ctx, frame.Make(frame.Failed, 0, 0, ""), c.cfg.ErrorTTL)
+		}
 	}
 	if err != nil {
 		c.notify("not stored", 0, err)
@@ -164,15 +243,10 @@ func (c *Cache[K, V]) parting(f *flight[K, V]) (context.Context, context.CancelF
 
 // storable encodes what Load gave, and makes sure that it can be read again:
 // what the first caller gets is what the next ones will.
-func (c *Cache[K, V]) storable(v V) ([]byte, error) {
-	raw, err := c.encode(v)
-	if err == nil {
-		if _, err = c.decode(raw[frame.Size:]); err == nil {
-			return raw, nil
-		}
-	}
-	if errors.Is(err, ErrTooLarge) {
-		return nil, err
+func (c *Cache[K, V]) storable(v V, a about) ([]byte, error) {
+	raw, err := c.encode(v, a, true)
+	if err == nil || errors.Is(err, ErrTooLarge) {
+		return raw, err
 	}
 	return nil, &codecError{err}
 }

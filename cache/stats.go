@@ -18,6 +18,9 @@ type Stats struct {
 	TooLarge    uint64 // loaded values beyond Config.MaxBytes
 	Uncached    uint64 // loads without the server, during an outage
 	Rejected    uint64 // calls failed with ErrUnavailable during an outage
+	Refreshes   uint64 // loads of this process ahead of an entry's end
+	Stale       uint64 // answered by a value past its TTL
+	Dead        uint64 // entries found whose tag was invalidated: misses
 }
 
 type counters struct {
@@ -26,7 +29,7 @@ type counters struct {
 	_    [56]byte
 
 	misses, loads, loadErrors, joined, waits, refused, leasesLost, corrupt, otherSchema,
-	adopted, tooLarge, uncached, rejected atomic.Uint64
+	adopted, tooLarge, uncached, rejected, refreshes, stale, dead atomic.Uint64
 }
 
 // Stats gives the counts so far.
@@ -37,5 +40,6 @@ func (c *Cache[K, V]) Stats() Stats {
 		Joined: s.joined.Load(), Waits: s.waits.Load(), Refused: s.refused.Load(), LeasesLost: s.leasesLost.Load(),
 		Corrupt: s.corrupt.Load(), OtherSchema: s.otherSchema.Load(), Adopted: s.adopted.Load(),
 		TooLarge: s.tooLarge.Load(), Uncached: s.uncached.Load(), Rejected: s.rejected.Load(),
+		Refreshes: s.refreshes.Load(), Stale: s.stale.Load(), Dead: s.dead.Load(),
 	}
 }

@@ -11,8 +11,10 @@ import (
 // whether the entry may have changed; one that was given up (Outcome Unknown)
 // may still run later, even after an Invalidate, so follow it with an
 // Invalidate only once it has returned nil, or let the TTL end it.
+//
+// With tags their stamps are sampled first: one round trip more.
 func (c *Cache[K, V]) Set(ctx context.Context, id K, v V) error {
-	return c.set(ctx, id, v, c.cfg.TTL)
+	return c.set(ctx, id, Result[V]{Value: v})
 }
 
 // SetTTL is Set for a time of its own, which must be positive.
@@ -20,20 +22,43 @@ func (c *Cache[K, V]) SetTTL(ctx context.Context, id K, v V, ttl time.Duration) 
 	if ttl <= 0 {
 		return c.failRead("set", "", errTTL)
 	}
-	return c.set(ctx, id, v, ttl)
+	return c.set(ctx, id, Result[V]{Value: v, TTL: ttl})
 }
 
-func (c *Cache[K, V]) set(ctx context.Context, id K, v V, ttl time.Duration) error {
+// SetResult is Set with what a LoadResult may say: a TTL and tags. NotModified
+// is not for it.
+func (c *Cache[K, V]) SetResult(ctx context.Context, id K, r Result[V]) error {
+	if r.NotModified {
+		return c.failRead("set", "", errNotModified)
+	}
+	return c.set(ctx, id, r)
+}
+
+func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 	k, err := c.key(id)
 	if err != nil {
 		return c.failRead("set", "", err)
 	}
-	raw, err := c.encode(v)
+	ttl := c.jittered(r.ttlOf(c.cfg.TTL))
+	labels, err := c.resultLabels(r.Tags)
+	if err != nil {
+		return c.failRead("set", k, err)
+	}
+	s, err := c.sample(ctx, id, false)
+	if quiet := true; err == nil && (len(labels) > 0 || r.TTL != 0) {
+		if quiet, err = c.tags.Extend(ctx, &s, labels, c.stampLife(ttl), false); err == nil && !quiet {
+			err = errDisturbed
+		}
+	}
+	if err != nil {
+		return c.failRead("set", k, err)
+	}
+	raw, err := c.encode(r.Value, about{ttl: ttl, tags: s.Tags}, false)
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
 	set := c.client.B().Set().Key(k).Value(string(raw))
-	if ttl = c.jittered(ttl); ttl > 0 {
+	if ttl += c.staleFor(ttl); ttl > 0 {
 		err = c.client.Do(ctx, set.PxMilliseconds(max(ttl.Milliseconds(), 1)).Build()).Error()
 	} else {
 		err = c.client.Do(ctx, set.Build()).Error()

@@ -22,11 +22,14 @@ var layers = []struct {
 		"board", "unique", "document", "index", "vector", "series",
 	}},
 	{"many commands, many servers", []string{"batch", "shard"}},
-	{"what patterns share", []string{"internal/lease", "internal/wake"}},
+	{"what patterns share", []string{
+		"internal/lease", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
+	}},
 	{"the client", []string{"."}},
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
-		"internal/outcome", "internal/topology", "internal/frame", "internal/backoff", "internal/slot", "internal/stats",
+		"internal/outcome", "internal/topology", "internal/frame", "internal/schema", "internal/turns",
+		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
 }

@@ -1,4 +1,5 @@
-package cache
+// Package ids builds keys from ids of any suitable type.
+package ids
 
 import (
 	"encoding"
@@ -9,10 +10,10 @@ import (
 	"github.com/redstart-go/redstart/key"
 )
 
-// keyOf gives the function that builds the key of an id: by args, or from an
+// KeyOf gives the function that builds the key of an id: by args, or from an
 // id that is a string, an integer, or knows how to write itself as text. It is
 // nil for a K that is none of these. The key is all that the function allocates.
-func keyOf[K comparable](t *key.Template, args func(K) []string) func(K) (string, error) {
+func KeyOf[K comparable](t *key.Template, args func(K) []string) func(K) (string, error) {
 	if args != nil {
 		return func(id K) (string, error) { return t.Key(args(id)...) }
 	}
