@@ -10,6 +10,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/proxy"
 )
 
 var errBoom = errors.New("boom")
@@ -327,4 +328,96 @@ func TestAges(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who saw the old value before an invalidation, and waits, is not given it
+// after: he looks again when his patience ends, or the load fails.
+func TestStaleIsLookedAtAgain(t *testing.T) {
+	onServers(t, func(t *testing.T, url string) {
+		for name, fails := range map[string]bool{"slow": false, "failing": true} {
+			t.Run(name, func(t *testing.T) {
+				var second atomic.Bool
+				began, release := make(chan struct{}, 8), make(chan struct{})
+				const patience = 50 * time.Millisecond
+				us := fleet(t, url, 1, func(context.Context, int) (user, error) {
+					if !second.Load() {
+						return user{ID: 1}, nil
+					}
+					began <- struct{}{}
+					<-release
+					if fails {
+						return user{}, errBoom
+					}
+					return user{ID: 2}, nil
+				}, keep, func(cfg *Config[int, user]) {
+					if !fails {
+						cfg.SoftTimeout = patience
+					}
+				})[0]
+				if err := us.Set(t.Context(), 1, user{ID: 1}); err != nil {
+					t.Fatal(err)
+				}
+				expire(t, us)
+				second.Store(true)
+				got := make(chan outcome, 1)
+				start := time.Now()
+				go func() { u, err := us.Get(t.Context(), 1); got <- outcome{user: u, err: err} }()
+				<-began
+				if err := us.client.Do(t.Context(), us.client.B().Del().Key("user:1").Build()).Error(); err != nil {
+					t.Fatal(err)
+				}
+				redstarttest.Eventually(t, 10*time.Second, "his patience has ended", func() bool { return time.Since(start) > 3*patience })
+				close(release)
+				o := <-got
+				if fails && !errors.Is(o.err, errBoom) || !fails && (o.err != nil || o.user.ID != 2) {
+					t.Errorf("he got %+v, %v", o.user, o.err)
+				}
+				if s := us.Stats(); s.Stale != 0 {
+					t.Errorf("Stats = %+v", s)
+				}
+			})
+		}
+	})
+}
+
+// What a lost reply leaves behind is found again, in every script and question
+// of a load over a value with tags, and of an invalidation.
+func TestLostRepliesOfRefinements(t *testing.T) {
+	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+	for _, lost := range []string{"PTTL", "GET", "EVALSHA", "HMGET", "SET"} {
+		for nth := 1; nth <= 4; nth++ {
+			p, c := through(t, s, redstart.Config{Pipelines: 1})
+			command(t, s, "FLUSHALL")
+			var version atomic.Int64
+			us := users(t, c, nil, keep, func(cfg *Config[int, user]) {
+				cfg.Clearable, cfg.ResultTags = true, true
+				cfg.LoadResult = func(context.Context, int, Old[user]) (Result[user], error) {
+					return Result[user]{Value: user{ID: int(version.Load())}, Tags: names("told")}, nil
+				}
+			})
+			if _, err := us.Get(t.Context(), 1); err != nil { // so that the server knows the scripts
+				t.Fatal(err)
+			}
+			expire(t, us)
+			version.Store(1)
+			h := p.AddRule(proxy.Rule{Match: proxy.Named(lost), Nth: nth, Action: proxy.SwallowReply(proxy.CutConnection)})
+			start := time.Now()
+			if u, err := us.Get(t.Context(), 1); err != nil || u.ID != 1 {
+				t.Errorf("%s %d: Get = %+v, %v", lost, nth, u, err)
+			}
+			version.Store(2)
+			if err := us.InvalidateTag(t.Context(), "told"); err != nil {
+				t.Errorf("%s %d: InvalidateTag = %v", lost, nth, err)
+			}
+			if u, err := us.Get(t.Context(), 1); err != nil || u.ID != 2 {
+				t.Errorf("%s %d: Get after the invalidation = %+v, %v", lost, nth, u, err)
+			}
+			if took := time.Since(start); took > defaultLease {
+				t.Errorf("%s %d: a lost reply cost %v", lost, nth, took)
+			}
+			if h.Hits() == 0 && (nth == 1 || lost == "EVALSHA") {
+				t.Errorf("%s %d: no reply was lost", lost, nth)
+			}
+		}
+	}
 }
