@@ -9,6 +9,16 @@
 // [Cache.Invalidate], or DEL the key from anywhere. [Cache.Set] caches a value
 // that is at hand, [Cache.Peek] looks without loading.
 //
+// Each of the following is off until Config asks for it:
+//
+//   - [Refresh] loads a value ahead of its end, in the background.
+//   - StaleFor keeps a value past its TTL for when a load fails, or takes longer
+//     than SoftTimeout; [Cache.GetEntry] says so.
+//   - LoadResult gives a [Result]: a TTL and tags of its own, or "not modified".
+//   - Tags and ResultTags give entries tags, whose entries one
+//     [Cache.InvalidateTag] ends; [Cache.Clear] ends all.
+//   - [Compression] packs large payloads.
+//
 // # When not
 //
 // Where reads must see writes that nobody invalidates, where the source is as
@@ -31,6 +41,20 @@
 //     on and fills the cache.
 //   - Who waits is woken by the server's message within 5 ms where it has
 //     tracking, else looks again within 32 ms (C5).
+//   - A value is refreshed by one process at a time, at most once as it nears its
+//     end, and readers have the old one meanwhile: no miss for a key that is read
+//     once in the last Fraction of its TTL, if it loads in the time then left
+//     (C7). In the recipe every reader who sees the end coming starts a load.
+//   - A value past its TTL is served only for StaleFor, only flagged, only while
+//     no load succeeds, and never after an invalidation of any kind: who waited
+//     for a load looks again whether it still stands there (C8). After a failed
+//     load the source has peace for ErrorTTL, from all processes.
+//   - InvalidateTag and Clear end any number of entries by one write, with the
+//     guarantee of Invalidate (C12). An entry carries the random stamps that
+//     stood at its tags' keys before it was loaded, and each read compares them:
+//     a load under way leaves an entry that is dead already, and a stamp that
+//     was evicted means a miss. Nothing rests on anyone's clock. The recipe (a
+//     set of the tag's keys) leaks members and is overtaken by loads.
 //   - Keys are injective and entries versioned: a changed struct, a damaged or
 //     a foreign value is a miss, never a wrong value (C10).
 //
@@ -54,7 +78,23 @@
 // and one script; a waiter in another process costs two reads and one SET NX
 // GET. Invalidate is one DEL, Set one SET.
 //
+// With Refresh, StaleFor or Ages an entry says when it was stored (some 20
+// bytes more), and a read is PTTL and GET in one round trip. A load over a value
+// that stays readable rides in front of it, in the same key, whose TTL stays:
+// two scripts, and the value travels once, so that one DEL still ends
+// everything. StaleFor is memory: an entry stands for its TTL and StaleFor.
+//
+// A tag has one key beside the entries' ("user:%:%tag:<tag>" for "user:<id>",
+// which no entry can have), with 16 random bytes that live as long as what
+// carries them. Tags that the id tells, and Clearable, cost a GET each in the
+// round trip of the entry, and a load one more round trip. ResultTags cost a
+// read of an entry that has some a second round trip, and a load three: one for
+// the ledger at "user:%:%ledger" (a Hash of at most 1,026 fields), which tells
+// what was invalidated while it loaded, one for the stamps and one to look.
+// InvalidateTag is one SET, with ResultTags one script and one SET; Clear is one
+// SET.
+//
 // # Example
 //
-// See [Cache.Get].
+// See [Cache.Get], [Refresh], [Cache.GetEntry], [Cache.InvalidateTag], [Result].
 package cache

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,24 @@ func (c *counter) load(ctx context.Context) (int64, error) {
 		return 0, errBoom
 	}
 	return v, nil
+}
+
+// newDice gives random numbers below n from one seed, which it prints; set
+// REDSTART_SEED to have those of another run.
+func newDice(t *testing.T) func(n int64) int64 {
+	t.Helper()
+	seed, err := strconv.ParseUint(os.Getenv("REDSTART_SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	t.Logf("REDSTART_SEED=%d", seed)
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, seed))
+	return func(n int64) int64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return random.Int64N(n)
+	}
 }
 
 // tally is what a history came to.
@@ -107,9 +126,7 @@ func history(t *testing.T, c *counter, changes int, readers []func(context.Conte
 // was loaded before it, while values near their end are refreshed, values past
 // it are served by failing and by slow loads, and stamps are lost.
 func TestHistories(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	dice := func(n int64) int64 { return rand.Int64N(n) }
+	dice := newDice(t)
 	onServers(t, func(t *testing.T, url string) {
 		for name, tc := range map[string]struct {
 			change     func(*Config[int, user])
@@ -216,6 +233,7 @@ func TestHistories(t *testing.T) {
 
 // The recipes fail the same count, each by the flaw it is known for.
 func TestNaiveHistories(t *testing.T) {
+	dice := newDice(t)
 	onServers(t, func(t *testing.T, url string) {
 		for name, tc := range map[string]struct {
 			read       func(ctx context.Context, c *redstart.Client, src *counter) (int64, error)
@@ -227,9 +245,9 @@ func TestNaiveHistories(t *testing.T) {
 			"a set of the tag's members, and DEL":                  {naiveTag, naiveInvalidateTag, false},
 		} {
 			t.Run(name, func(t *testing.T) {
-				src := &counter{pause: func() time.Duration { return time.Duration(rand.Int64N(int64(4 * time.Millisecond))) }}
+				src := &counter{pause: func() time.Duration { return time.Duration(dice(int64(4 * time.Millisecond))) }}
 				if tc.fail {
-					src.fail = func() bool { return rand.IntN(4) == 0 }
+					src.fail = func() bool { return dice(4) == 0 }
 				}
 				c := open(t, url, redstart.Config{})
 				if err := c.Do(t.Context(), c.B().Flushall().Build()).Error(); err != nil {

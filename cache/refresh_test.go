@@ -27,15 +27,6 @@ func age(t *testing.T, c *redstart.Client, k string, left time.Duration) {
 	}
 }
 
-// has waits until the version is what is cached.
-func has(t *testing.T, us *Cache[int, user], version int) {
-	t.Helper()
-	redstarttest.Eventually(t, 10*time.Second, "the new version is cached", func() bool {
-		u, ok, err := us.Peek(t.Context(), 1)
-		return err == nil && ok && u.ID == version
-	})
-}
-
 // XFetch refreshes with a chance of exp(-left / (beta × cost)): chi-square over
 // 1e6 draws, a hundredth of error.
 func TestXFetchRate(t *testing.T) {

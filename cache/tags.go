@@ -35,10 +35,11 @@ func (c *Cache[K, V]) stampLife(ttl time.Duration) time.Duration {
 // Set.
 func (c *Cache[K, V]) sample(ctx context.Context, id K, load bool) (stamp.Sampling, error) {
 	labels, err := c.known(id)
-	if err != nil || len(labels) == 0 && !(load && c.cfg.ResultTags) {
+	open := load && c.cfg.ResultTags
+	if err != nil || len(labels) == 0 && !open {
 		return stamp.Sampling{}, err
 	}
-	return c.tags.Sample(ctx, labels, c.stampLife(c.cfg.TTL), load && c.cfg.ResultTags)
+	return c.tags.Sample(ctx, labels, c.stampLife(c.cfg.TTL), open)
 }
 
 // resultLabels are the keys of a result's tags.

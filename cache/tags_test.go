@@ -84,7 +84,10 @@ func TestTagEvicted(t *testing.T) {
 		us := fleet(t, url, 1, func(context.Context, int) (user, error) { return user{ID: int(loads.Add(1))}, nil }, byID,
 			func(cfg *Config[int, user]) { cfg.Clearable = true })[0]
 		for i, lost := range [][]string{
-			{"DEL", "user:%:%tag:all"}, {"DEL", "user:%:%tag:user%201"}, {"DEL", "user:%:%clear"}, {"SET", "user:%:%tag:all", "foreign"},
+			{"DEL", "user:%:%tag:all"},
+			{"DEL", "user:%:%tag:user%201"},
+			{"DEL", "user:%:%clear"},
+			{"SET", "user:%:%tag:all", "foreign"},
 			{"DEL", "user:%:%tag:all", "user:%:%tag:user%201", "user:%:%clear"},
 		} {
 			for range 2 {

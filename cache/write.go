@@ -45,10 +45,8 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 		return c.failRead("set", k, err)
 	}
 	s, err := c.sample(ctx, id, false)
-	if quiet := true; err == nil && (len(labels) > 0 || r.TTL != 0) {
-		if quiet, err = c.tags.Extend(ctx, &s, labels, c.stampLife(ttl), false); err == nil && !quiet {
-			err = errDisturbed
-		}
+	if err == nil && (len(labels) > 0 || r.TTL != 0) {
+		_, err = c.tags.Extend(ctx, &s, labels, c.stampLife(ttl), false)
 	}
 	if err != nil {
 		return c.failRead("set", k, err)

@@ -20,41 +20,51 @@ type Codec[V any] interface {
 }
 
 // JSON is encoding/json.
-type JSON[V any] struct{}
+func JSON[V any]() Codec[V] { return jsonCodec[V]{} }
 
-func (JSON[V]) Name() string { return "json" }
+// Msgpack is MessagePack, with structs as maps by name or as arrays.
+func Msgpack[V any](arrays bool) Codec[V] { return msgpackCodec[V]{arrays: arrays} }
 
-func (JSON[V]) Append(dst []byte, v V) ([]byte, error) {
+// Raw is bytes or text as they are.
+func Raw[V any]() Codec[V] { return rawCodec[V]{} }
+
+// Generated calls the methods that github.com/tinylib/msgp generates.
+func Generated[V any]() Codec[V] { return generatedCodec[V]{} }
+
+type jsonCodec[V any] struct{}
+
+func (jsonCodec[V]) Name() string { return "json" }
+
+func (jsonCodec[V]) Append(dst []byte, v V) ([]byte, error) {
 	b, err := json.Marshal(&v) // the address, for methods on the pointer
 	return append(dst, b...), err
 }
 
-func (JSON[V]) Decode(src []byte) (v V, err error) {
+func (jsonCodec[V]) Decode(src []byte) (v V, err error) {
 	err = json.Unmarshal(src, &v)
 	return v, err
 }
 
-// Msgpack is MessagePack, with structs as maps or as arrays.
-type Msgpack[V any] struct{ Arrays bool }
+type msgpackCodec[V any] struct{ arrays bool }
 
-func (c Msgpack[V]) Name() string {
-	if c.Arrays {
+func (c msgpackCodec[V]) Name() string {
+	if c.arrays {
 		return "msgpack"
 	}
 	return "msgpack map"
 }
 
-func (c Msgpack[V]) Append(dst []byte, v V) ([]byte, error) {
+func (c msgpackCodec[V]) Append(dst []byte, v V) ([]byte, error) {
 	w := writer{dst}
 	enc := msgpack.GetEncoder()
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(&w)
-	enc.UseArrayEncodedStructs(c.Arrays)
+	enc.UseArrayEncodedStructs(c.arrays)
 	err := enc.Encode(&v) // the address, for methods on the pointer
 	return w.buf, err
 }
 
-func (c Msgpack[V]) Decode(src []byte) (v V, err error) {
+func (c msgpackCodec[V]) Decode(src []byte) (v V, err error) {
 	err = msgpack.Unmarshal(src, &v)
 	return v, err
 }
@@ -66,12 +76,11 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Raw is bytes or text as they are.
-type Raw[V any] struct{}
+type rawCodec[V any] struct{}
 
-func (Raw[V]) Name() string { return "raw" }
+func (rawCodec[V]) Name() string { return "raw" }
 
-func (Raw[V]) Append(dst []byte, v V) ([]byte, error) {
+func (rawCodec[V]) Append(dst []byte, v V) ([]byte, error) {
 	switch p := any(v).(type) {
 	case []byte:
 		return append(dst, p...), nil
@@ -87,7 +96,7 @@ func (Raw[V]) Append(dst []byte, v V) ([]byte, error) {
 
 // Decode gives a value that shares src: the cache hands each caller bytes of
 // his own.
-func (Raw[V]) Decode(src []byte) (v V, err error) {
+func (rawCodec[V]) Decode(src []byte) (v V, err error) {
 	switch p := any(&v).(type) {
 	case *[]byte:
 		*p = src
@@ -104,8 +113,7 @@ func (Raw[V]) Decode(src []byte) (v V, err error) {
 	return v, nil
 }
 
-// Shares reports whether values share memory with what they were decoded from.
-func (Raw[V]) Shares() bool { return reflect.TypeFor[V]().Kind() == reflect.Slice }
+func (rawCodec[V]) Shares() bool { return reflect.TypeFor[V]().Kind() == reflect.Slice }
 
 // Generates reports whether V has the methods that Generated calls.
 func Generates[V any]() bool {
@@ -122,16 +130,15 @@ type (
 	}
 )
 
-// Generated calls the methods that github.com/tinylib/msgp generates.
-type Generated[V any] struct{}
+type generatedCodec[V any] struct{}
 
-func (Generated[V]) Name() string { return "generated" }
+func (generatedCodec[V]) Name() string { return "generated" }
 
-func (Generated[V]) Append(dst []byte, v V) ([]byte, error) {
+func (generatedCodec[V]) Append(dst []byte, v V) ([]byte, error) {
 	return any(&v).(msgMarshaler).MarshalMsg(dst)
 }
 
-func (Generated[V]) Decode(src []byte) (v V, err error) {
+func (generatedCodec[V]) Decode(src []byte) (v V, err error) {
 	_, err = any(&v).(msgUnmarshaler).UnmarshalMsg(src)
 	return v, err
 }
@@ -141,12 +148,12 @@ func (Generated[V]) Decode(src []byte) (v V, err error) {
 func Default[V any]() (Codec[V], error) {
 	t := reflect.TypeFor[V]()
 	if t.Kind() == reflect.String || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
-		return Raw[V]{}, nil
+		return rawCodec[V]{}, nil
 	}
 	if Generates[V]() {
-		return Generated[V]{}, nil
+		return generatedCodec[V]{}, nil
 	}
-	return Msgpack[V]{Arrays: true}, schema.Lossy(t)
+	return msgpackCodec[V]{arrays: true}, schema.Lossy(t)
 }
 
 // ID is the codec in a frame, so that a stranger can show the payload.

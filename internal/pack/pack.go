@@ -13,7 +13,7 @@ import (
 	"github.com/redstart-go/redstart/internal/frame"
 )
 
-// ErrTooLarge: the payload would expand beyond the bound.
+// ErrTooLarge is the error of a payload that would expand beyond the bound.
 var ErrTooLarge = errors.New("the packed payload expands beyond the bound")
 
 // Packer packs in one way and expands all. It is shared by all goroutines.

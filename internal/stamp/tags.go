@@ -25,7 +25,7 @@ type Tags struct {
 // name.
 type Label struct{ Name, Key string }
 
-// ErrEmpty: a tag has no name.
+// ErrEmpty is the error of a tag without a name.
 var ErrEmpty = errors.New("a tag is empty")
 
 // Of puts the keys beside those of the template, with a '%' for each
