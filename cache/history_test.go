@@ -206,7 +206,7 @@ func TestHistories(t *testing.T) {
 						return int64(u.ID), err
 					})
 				}
-				n := history(t, c, 60, readers, func() error { return tc.invalidate(caches[dice(3)]) }, func() {
+				n := history(t, c, 40, readers, func() error { return tc.invalidate(caches[dice(3)]) }, func() {
 					left := time.Duration(dice(int64(2*time.Hour))) + time.Second                                           // fresh, near its end, or past it
 					_ = raw.Do(t.Context(), raw.B().Pexpire().Key("user:1").Milliseconds(left.Milliseconds()).Lt().Build()) // never longer: a failure would be remembered for hours
 					if len(tc.lose) > 0 && dice(4) == 0 {
