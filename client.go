@@ -21,6 +21,7 @@ type Client struct {
 	inner rueidis.Client
 	core  *core
 	hasty bool // see FailFast
+	from  ReadFrom
 }
 
 var _ rueidis.Client = (*Client)(nil)
@@ -37,15 +38,25 @@ type core struct {
 	attached   map[any]any
 
 	epoch   atomic.Uint64 // connections made so far
-	scripts sync.Map      // sha1 in hex -> *loaded
+	scripts scripts
 	server  serverMemo
 
-	dialer *dialer // nil for a wrapped client
-	link   link
-	poke   chan struct{}      // brings the next probe forward
-	budget *resilience.Budget // of what may run twice
-	conns  sync.Map           // *trackedConn -> nil: those that are open
+	dialer *dialer                            // nil for a wrapped client
+	away   atomic.Pointer[map[string]*outage] // the nodes that are away, by address; nil for none
+	slots  atomic.Pointer[slotTable]          // of a cluster; nil while not known
+	asking atomic.Bool                        // for the slots, in the background
+	poke   chan struct{}                      // brings the next probe forward
+	budget *resilience.Budget                 // of what may run twice
+	conns  sync.Map                           // *trackedConn -> nil: those that are open
 	closed atomic.Bool
+
+	replicas atomic.Pointer[replicas] // nil until someone reads from them
+
+	lent    atomic.Int64  // connections of their own that callers have, or wait for
+	waiting atomic.Int64  // callers who wait for a server's return
+	retries atomic.Uint64 // commands sent again
+	made    atomic.Uint64 // connections so far
+	lost    atomic.Uint64 // connections that have ended
 }
 
 func newClient(inner rueidis.Client, cfg Config, owned bool) *Client {
@@ -54,7 +65,7 @@ func newClient(inner rueidis.Client, cfg Config, owned bool) *Client {
 	if err != nil {
 		panic(err) // the zero configuration is valid
 	}
-	return &Client{inner: inner, core: &core{cfg: cfg, owned: owned, ctx: ctx, cancel: cancel, attached: map[any]any{}, budget: budget, poke: make(chan struct{}, 1)}}
+	return &Client{inner: inner, from: cfg.ReadFrom, core: &core{cfg: cfg, owned: owned, ctx: ctx, cancel: cancel, attached: map[any]any{}, budget: budget, poke: make(chan struct{}, 1)}}
 }
 
 func (c *core) connected(info ConnectInfo) {
@@ -64,9 +75,13 @@ func (c *core) connected(info ConnectInfo) {
 	call(c.cfg.Events.Connect, info)
 }
 
-func (c *core) track(conn *trackedConn) { c.conns.Store(conn, nil) }
+func (c *core) track(conn *trackedConn) {
+	c.made.Add(1)
+	c.conns.Store(conn, nil)
+}
 
 func (c *core) untrack(conn *trackedConn) {
+	c.lost.Add(1)
 	c.conns.Delete(conn)
 	call(c.cfg.Events.Disconnect, DisconnectInfo{Addr: conn.addr})
 }
@@ -77,7 +92,7 @@ func (c *core) untrack(conn *trackedConn) {
 // without one). A cache, which can do without the server, fails fast; a queue
 // waits.
 func (c *Client) FailFast() *Client {
-	return &Client{inner: c.inner, core: c.core, hasty: true}
+	return &Client{inner: c.inner, core: c.core, hasty: true, from: c.from}
 }
 
 // Config is the client's configuration with its defaults filled in, without
@@ -98,8 +113,8 @@ func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 		return rueidis.NewErrorResult(err)
 	}
 	if runsCode(&cmd) {
-		if l, args := c.core.scriptOf(&cmd); l != nil {
-			return c.runScript(ctx, cmd, l, args)
+		if l := c.core.scriptOf(&cmd); l != nil {
+			return c.runScript(ctx, cmd, l)
 		}
 		return c.doScript(ctx, cmd)
 	}
@@ -112,8 +127,20 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	if !c.core.owned { // what its errors mean is not known
 		return c.inner.Do(ctx, cmd)
 	}
-	if o := c.core.link.away.Load(); o.concerns(&cmd) && !c.ready(ctx, o) {
+	if c.from.Replicas && replicable(&cmd) {
+		r, done := c.fromReplica(ctx, &cmd)
+		if done {
+			return r
+		}
+	} else if !cmd.IsReadOnly() {
+		defer c.core.wrote(ctx)
+	}
+	if o := c.core.outageOf(&cmd); o != nil && !c.ready(ctx, o, cmd.Slot(), cmd.IsReadOnly()) {
 		return rueidis.NewErrorResult(&outageError{o.cause})
+	}
+	if cmd.IsBlock() {
+		c.core.lent.Add(1)
+		defer c.core.lent.Add(-1)
 	}
 	k := keep(&cmd)
 	r := c.send(ctx, cmd)
@@ -179,6 +206,9 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 	if !c.core.owned {
 		return c.inner.DoMulti(ctx, multi...)
 	}
+	if c.from.Replicas && len(multi) > 0 && readsOnly(multi) {
+		return c.multiFromReplicas(ctx, multi)
+	}
 	transaction := false
 	copies := make([]*kept, len(multi))
 	for i := range multi {
@@ -190,12 +220,11 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 			k.drop()
 		}
 	}()
-	if o := c.core.link.away.Load(); o != nil {
-		for i := range multi {
-			if o.concerns(&multi[i]) && !c.ready(ctx, o) {
-				return failAll(len(multi), &outageError{o.cause})
-			}
-		}
+	if !readsOnly(multi) {
+		defer c.core.wrote(ctx)
+	}
+	if held := c.held(ctx, multi); held != nil {
+		return c.doOthers(ctx, multi, held, transaction)
 	}
 	results := c.sendMulti(ctx, multi)
 	return c.mendMulti(ctx, copies, results, transaction)
@@ -269,13 +298,18 @@ func (c *Client) Receive(ctx context.Context, subscribe rueidis.Completed, fn fu
 // Dedicated lends fn a connection of its own, for WATCH and its kind. Errors
 // on it come raw (NOSCRIPT, MOVED); SELECT is refused there as well.
 func (c *Client) Dedicated(fn func(rueidis.DedicatedClient) error) error {
-	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(dedicated{d}) })
+	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(dedicated{d, c.core}) })
 }
 
 // Dedicate is Dedicated without the function: call cancel to give it back.
 func (c *Client) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
-	d, cancel := c.inner.Dedicate()
-	return dedicated{d}, cancel
+	c.core.lent.Add(1)
+	d, giveBack := c.inner.Dedicate()
+	var once sync.Once
+	return dedicated{d, c.core}, func() {
+		giveBack()
+		once.Do(func() { c.core.lent.Add(-1) })
+	}
 }
 
 // Nodes gives a client for each node. Errors on them come raw.
@@ -372,68 +406,4 @@ func failAll(n int, err error) []rueidis.RedisResult {
 		results[i] = rueidis.NewErrorResult(err)
 	}
 	return results
-}
-
-// node and dedicated are raw clients that refuse what would spoil a shared
-// connection.
-type (
-	node      struct{ rueidis.Client }
-	dedicated struct{ rueidis.DedicatedClient }
-)
-
-func (n node) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	return guardedDo(ctx, n.Client, cmd)
-}
-
-func (n node) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
-	return guardedMulti(ctx, n.Client, multi)
-}
-
-func (n node) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResultStream {
-	if err := refused(&cmd); err != nil {
-		return rueidis.NewErrorResultStream(err)
-	}
-	return n.Client.DoStream(ctx, cmd)
-}
-
-func (n node) DoMultiStream(ctx context.Context, multi ...rueidis.Completed) rueidis.MultiRedisResultStream {
-	for i := range multi {
-		if err := refused(&multi[i]); err != nil {
-			return rueidis.NewErrorResultStream(err)
-		}
-	}
-	return n.Client.DoMultiStream(ctx, multi...)
-}
-
-func (n node) Dedicated(fn func(rueidis.DedicatedClient) error) error {
-	return n.Client.Dedicated(func(d rueidis.DedicatedClient) error { return fn(dedicated{d}) })
-}
-
-func (n node) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
-	d, cancel := n.Client.Dedicate()
-	return dedicated{d}, cancel
-}
-
-func (d dedicated) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	return guardedDo(ctx, d.DedicatedClient, cmd)
-}
-
-func (d dedicated) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
-	return guardedMulti(ctx, d.DedicatedClient, multi)
-}
-
-func guardedDo(ctx context.Context, to rueidis.CommandClient, cmd rueidis.Completed) rueidis.RedisResult {
-	if err := refused(&cmd); err != nil {
-		return rueidis.NewErrorResult(err)
-	}
-	return to.Do(ctx, cmd)
-}
-
-func guardedMulti(ctx context.Context, to rueidis.CommandClient, multi []rueidis.Completed) []rueidis.RedisResult {
-	for i := range multi {
-		if err := refused(&multi[i]); err != nil {
-			return failAll(len(multi), err)
-		}
-	}
-	return to.DoMulti(ctx, multi...)
 }

@@ -73,6 +73,9 @@ func (d *dialer) dial(caller context.Context, addr string, nd *net.Dialer, _ *tl
 	if c := d.unpark(addr); c != nil {
 		return c, nil
 	}
+	if err := d.core.knownAway(addr); err != nil {
+		return nil, &dialError{addr: addr, err: err}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), d.timeout)
 	defer cancel()
 	start := time.Now()
@@ -146,21 +149,31 @@ func (d *dialer) auth(ctx context.Context) (username, password string, err error
 	return d.core.cfg.Username, d.core.cfg.Password, nil
 }
 
-// ask sends one command over a connection of its own.
-func (d *dialer) ask(ctx context.Context, words ...string) (any, error) {
-	who := login{d.core.cfg.Username, d.core.cfg.Password}
-	dial := func(ctx context.Context, _ string) (net.Conn, error) {
-		c, err := d.connect(ctx, &net.Dialer{}, d.target.addr)
-		if err != nil {
-			return nil, err
-		}
-		if d.login != nil {
-			who = c.who
-		}
-		return c.Conn, nil
+// ask sends one command over a connection of its own: to a cluster's node, or
+// for "" to the server behind any other client.
+func (d *dialer) ask(ctx context.Context, addr string, words ...string) (any, error) {
+	if addr == "" {
+		addr = d.target.addr
 	}
-	auth := func(context.Context) (string, string, error) { return who.username, who.password, nil }
-	return topology.Ask(ctx, dial, auth, d.target.addr, words...)
+	return topology.Ask(ctx, d.toPrimary, d.auth, addr, words...)
+}
+
+// toPrimary is a connection to addr, under Sentinel to the primary whatever
+// its address.
+func (d *dialer) toPrimary(ctx context.Context, addr string) (net.Conn, error) {
+	if d.watcher != nil {
+		return d.watcher.DialPrimary(ctx)
+	}
+	return d.plain(ctx, addr)
+}
+
+// plain is a connection to addr, with TLS where wanted.
+func (d *dialer) plain(ctx context.Context, addr string) (net.Conn, error) {
+	network := "tcp"
+	if addr == d.target.addr {
+		network = d.target.network
+	}
+	return d.reach(ctx, &net.Dialer{Timeout: d.timeout}, network, addr)
 }
 
 // credentials asks the program for them; it may hang or panic.
@@ -224,6 +237,7 @@ type trackedConn struct {
 	core  *core
 	addr  string // where it leads
 	asked string // what was to be reached: a name under Sentinel
+	reads bool   // it leads to a replica that is read
 	who   login
 	born  time.Time
 	grace time.Duration // for the handshake, whatever its caller's deadline

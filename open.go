@@ -53,6 +53,12 @@ func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
 		c.core.background.Wait()
 		return nil, openError(ctx, t, err)
 	}
+	if c.core.cluster() {
+		c.core.refreshSlots()
+	}
+	if cfg.ReadFrom.Replicas {
+		c.core.follows()
+	}
 	return c, nil
 }
 
@@ -63,7 +69,8 @@ func Open(ctx context.Context, url string, cfg Config) (*Client, error) {
 // client's: that every wait has a deadline (set rueidis' ConnWriteTimeout),
 // that no command is repeated behind the caller's back (set DisableRetry, and
 // never ConnLifetime), that another caller's deadline cannot fail this call
-// (set AlwaysPipelining), Events about connections, and OutcomeOf knowing that
+// (set AlwaysPipelining), waiting for a server that is away, Events about
+// connections, reads from replicas, Topology, and OutcomeOf knowing that
 // a connection was refused before anything was sent. Of cfg only Namespace,
 // OutageLoads and Events matter.
 func Wrap(inner rueidis.Client, cfg Config) (*Client, error) {

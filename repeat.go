@@ -80,9 +80,13 @@ var keptPool = sync.Pool{New: func() any { return &kept{words: make([]string, 0,
 
 func keep(cmd *rueidis.Completed) *kept {
 	k := keptPool.Get().(*kept)
+	k.copy(cmd)
+	return k
+}
+
+func (k *kept) copy(cmd *rueidis.Completed) {
 	k.words = append(k.words[:0], cmd.Commands()...)
 	k.slot, k.block, k.readOnly, k.marked = cmd.Slot(), cmd.IsBlock(), cmd.IsReadOnly(), cmd.IsRetryable()
-	return k
 }
 
 func (k *kept) drop() {
@@ -126,40 +130,131 @@ func (c *core) patience(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, c.cfg.Timeout)
 }
 
-// ready waits until the command may be sent; false means that the outage o
-// outlasts the caller's patience.
-func (c *Client) ready(ctx context.Context, o *outage) bool {
+// ready waits until a command for the slot may be sent, since its node is back
+// or the slot has another; false means that the outage o outlasts the caller's
+// patience.
+func (c *Client) ready(ctx context.Context, o *outage, slot uint16, readOnly bool) bool {
 	if c.hasty {
 		return false
 	}
+	c.core.waiting.Add(1)
+	defer c.core.waiting.Add(-1)
 	ctx, cancel := c.core.patience(ctx)
 	defer cancel()
-	select {
-	case <-o.back:
-		return true
-	case <-ctx.Done():
-		return false
-	case <-c.core.ctx.Done():
-		return false
+	for o != nil {
+		var moved <-chan struct{}
+		if t := c.core.slots.Load(); t != nil {
+			moved = t.changed
+			if at, ok := c.core.nodeOf(slot); !ok || at != o.addr {
+				return true
+			}
+		}
+		select {
+		case <-o.back:
+		case <-moved:
+		case <-ctx.Done():
+			return false
+		case <-c.core.ctx.Done():
+			return false
+		}
+		away := c.core.away.Load()
+		if away == nil {
+			return true
+		}
+		o = c.core.outageAt(*away, slot, readOnly)
 	}
+	return true
 }
 
-// gather does what a step asks for before the next attempt; false means that
-// there is none.
-func (c *Client) gather(ctx context.Context, s step, attempt int, cause error) bool {
+// held gives, for each of several commands whose node is away for longer than
+// the caller waits, why; nil when there is none.
+func (c *Client) held(ctx context.Context, multi []rueidis.Completed) []error {
+	if c.core.away.Load() == nil {
+		return nil
+	}
+	var held []error
+	over := map[*outage]bool{}
+	for i := range multi {
+		o := c.core.outageOf(&multi[i])
+		if o == nil || !over[o] && c.ready(ctx, o, multi[i].Slot(), multi[i].IsReadOnly()) {
+			continue
+		}
+		over[o] = true
+		if held == nil {
+			held = make([]error, len(multi))
+		}
+		held[i] = &outageError{o.cause}
+	}
+	return held
+}
+
+// doOthers sends what is not held, and fails the rest. A transaction, and what
+// is meant for one server, fails as a whole.
+func (c *Client) doOthers(ctx context.Context, multi []rueidis.Completed, held []error, transaction bool) []rueidis.RedisResult {
+	results := make([]rueidis.RedisResult, len(multi))
+	var others []rueidis.Completed
+	var at []int
+	for i, err := range held {
+		if err != nil {
+			results[i] = rueidis.NewErrorResult(err)
+			continue
+		}
+		others, at = append(others, multi[i]), append(at, i)
+	}
+	if transaction || !c.core.cluster() {
+		for _, err := range held {
+			if err != nil {
+				return failAll(len(multi), err)
+			}
+		}
+	}
+	if len(others) > 0 {
+		for j, r := range c.doMulti(ctx, others) {
+			results[at[j]] = r
+		}
+	}
+	return results
+}
+
+// gather does what a step asks for before the next attempt of k; false means
+// that there is none.
+func (c *Client) gather(ctx context.Context, s step, attempt int, cause error, k *kept) bool {
 	switch s {
 	case resend:
 		return attempt <= attempts && c.core.budget.Take()
 	case await, awaitWrites:
-		if c.core.cluster() { // one node of many: the others serve
-			return !c.hasty && sleep(ctx, backoff(attempt))
+		if o := c.blame(cause, s == awaitWrites, k.slot); o != nil {
+			return c.ready(ctx, o, k.slot, k.readOnly)
 		}
-		return c.ready(ctx, c.core.wentAway(cause, s == awaitWrites))
+		return !c.hasty && sleep(ctx, backoff(attempt))
 	case pause:
 		return !c.hasty && sleep(ctx, backoff(attempt))
 	default:
 		return false
 	}
+}
+
+// blame begins the outage that a failure speaks of, and gives it if it is that
+// of the slot's node. In a cluster it may not be: the inner client may go by an
+// older table, the cluster as a whole may be down, or nobody serves the slot.
+// The call then tries again in a moment.
+func (c *Client) blame(cause error, writes bool, slot uint16) *outage {
+	if !c.core.cluster() {
+		return c.core.wentAway("", cause, writes)
+	}
+	at, known := c.core.nodeOf(slot)
+	if text, ok := reply(cause); !known || errors.Is(cause, rueidis.ErrNoSlot) || ok && outcome.Code(text) == "CLUSTERDOWN" {
+		c.core.refreshSlots()
+		return nil
+	}
+	dial := (*dialError)(nil)
+	if errors.As(cause, &dial) && dial.addr != at {
+		if !errors.Is(cause, errKnownAway) {
+			c.core.wentAway(dial.addr, cause, writes)
+		}
+		return nil
+	}
+	return c.core.wentAway(at, cause, writes)
 }
 
 // attempts is how often a command that may be run twice is sent again after
@@ -196,9 +291,10 @@ func (c *Client) mend(ctx context.Context, k *kept, r rueidis.RedisResult) rueid
 			return sure(r, unsure)
 		}
 		unsure = unsure || s == resend
-		if !c.gather(waiting, s, attempt, err) {
+		if !c.gather(waiting, s, attempt, err, k) {
 			return sure(outlasted(r, err, s), unsure)
 		}
+		c.core.retries.Add(1)
 		r = c.send(ctx, c.rebuild(k))
 	}
 }
@@ -218,7 +314,7 @@ func (c *Client) mendMulti(
 	for attempt := 1; ; attempt++ {
 		var again []rueidis.Completed
 		var at []int
-		worst, cause := giveUp, error(nil)
+		worst, cause, whose := giveUp, error(nil), (*kept)(nil)
 		for i := range results {
 			err := results[i].Error()
 			s := next(waiting, err, copies[i].repeatable() && !transaction)
@@ -228,7 +324,7 @@ func (c *Client) mendMulti(
 			at = append(at, i)
 			unsure[i] = unsure[i] || s == resend
 			if s > worst {
-				worst, cause = s, err
+				worst, cause, whose = s, err, copies[i]
 			}
 		}
 		if transaction && len(at) < len(results) { // some of it ran, or was refused for good
@@ -237,7 +333,7 @@ func (c *Client) mendMulti(
 		if len(at) == 0 {
 			return results
 		}
-		if !c.gather(waiting, worst, attempt, cause) {
+		if !c.gather(waiting, worst, attempt, cause, whose) {
 			for _, i := range at {
 				results[i] = outlasted(results[i], results[i].Error(), next(waiting, results[i].Error(), false))
 			}
@@ -246,6 +342,7 @@ func (c *Client) mendMulti(
 		for _, i := range at {
 			again = append(again, c.rebuild(copies[i]))
 		}
+		c.core.retries.Add(uint64(len(again)))
 		for j, r := range c.sendMulti(ctx, again) {
 			results[at[j]] = r
 		}

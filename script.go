@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -61,8 +63,8 @@ func (s *Script) Exec(ctx context.Context, c *Client, keys, args []string) rueid
 
 // Command builds the command that runs the script, for DoMulti among others.
 func (s *Script) Command(c *Client, keys, args []string) rueidis.Completed {
-	if _, ok := c.core.scripts.Load(s.sha); !ok {
-		c.core.scripts.LoadOrStore(s.sha, &loaded{script: s})
+	if c.core.scripts.Load(s.sha) == nil {
+		c.core.scripts.Store(s.sha, &loaded{script: s})
 	}
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
 }
@@ -92,23 +94,48 @@ type loaded struct {
 	epoch  atomic.Uint64 // one more than the epoch in which the server was last seen to know it
 }
 
-const evalsha = "EVALSHA"
-
-// scriptOf finds the registered script that cmd runs and copies its arguments
-// (numkeys, keys, args): the client recycles the command with its reply.
-func (c *core) scriptOf(cmd *rueidis.Completed) (*loaded, []string) {
-	words := cmd.Commands()
-	if words[0] != evalsha || len(words) < 3 {
-		return nil, nil
-	}
-	v, ok := c.scripts.Load(words[1])
-	if !ok {
-		return nil, nil // not ours: the caller sees what the server says
-	}
-	return v.(*loaded), append(make([]string, 0, len(words)-2), words[2:]...)
+// scripts are those registered, by their hash. Few are added, all calls look.
+type scripts struct {
+	known atomic.Pointer[map[string]*loaded]
 }
 
-// whole is the command that runs the script by its text.
+// Load gives a script; nil for none.
+func (s *scripts) Load(sha string) *loaded {
+	known := s.known.Load()
+	if known == nil {
+		return nil
+	}
+	return (*known)[sha]
+}
+
+// Store registers a script, unless one of that hash is.
+func (s *scripts) Store(sha string, l *loaded) {
+	for {
+		known := s.known.Load()
+		more := map[string]*loaded{sha: l}
+		if known != nil {
+			maps.Copy(more, *known)
+		}
+		if s.known.CompareAndSwap(known, &more) {
+			return
+		}
+	}
+}
+
+const evalsha = "EVALSHA"
+
+// scriptOf finds the registered script that cmd runs; nil for one that is not
+// ours: the caller sees what the server says.
+func (c *core) scriptOf(cmd *rueidis.Completed) *loaded {
+	words := cmd.Commands()
+	if words[0] != evalsha || len(words) < 3 {
+		return nil
+	}
+	return c.scripts.Load(words[1])
+}
+
+// whole is the command that runs the script by its text. args are numkeys, keys
+// and arguments.
 func (c *Client) whole(l *loaded, args []string) rueidis.Completed {
 	keys, _ := strconv.Atoi(args[0])
 	keys = min(max(keys, 0), len(args)-1)
@@ -117,11 +144,13 @@ func (c *Client) whole(l *loaded, args []string) rueidis.Completed {
 }
 
 // runScript sends a script by its hash, by its text when that is unknown.
-func (c *Client) runScript(ctx context.Context, cmd rueidis.Completed, l *loaded, args []string) rueidis.RedisResult {
+func (c *Client) runScript(ctx context.Context, cmd rueidis.Completed, l *loaded) rueidis.RedisResult {
 	epoch := c.core.epoch.Load()
+	k := keep(&cmd)
+	defer k.drop()
 	r := c.doScript(ctx, cmd)
 	if unknownScript(r.Error()) {
-		r = c.doScript(ctx, c.whole(l, args))
+		r = c.doScript(ctx, c.whole(l, k.words[2:]))
 	}
 	if r.Error() == nil {
 		l.epoch.Store(epoch + 1)
@@ -139,6 +168,9 @@ func (c *Client) doScript(ctx context.Context, cmd rueidis.Completed) rueidis.Re
 // been written.
 func judged(r rueidis.RedisResult) rueidis.RedisResult {
 	err := r.Error()
+	if err == nil {
+		return r
+	}
 	text, ok := reply(err)
 	if !ok || outcome.OfScript(text) == NotApplied {
 		return r
@@ -185,10 +217,13 @@ func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []ru
 	epoch := c.core.epoch.Load()
 	for i := range multi {
 		ran[i] = runsCode(&multi[i])
-		items[i].l, items[i].args = c.core.scriptOf(&multi[i])
+		items[i].l = c.core.scriptOf(&multi[i])
 		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
-		if l := items[i].l; l != nil && l.epoch.Load() != epoch+1 {
-			unsure = append(unsure, l)
+		if l := items[i].l; l != nil {
+			items[i].args = slices.Clone(multi[i].Commands()[2:]) // the command is recycled with its reply
+			if l.epoch.Load() != epoch+1 {
+				unsure = append(unsure, l)
+			}
 		}
 	}
 	err := error(nil)
@@ -254,6 +289,9 @@ func (c *Client) load(ctx context.Context, scripts []*loaded, epoch uint64) erro
 }
 
 func unknownScript(err error) bool {
+	if err == nil { // nearly always: looking into one allocates
+		return false
+	}
 	var re *rueidis.RedisError
 	return errors.As(err, &re) && !re.IsNil() && strings.HasPrefix(re.Error(), "NOSCRIPT No matching script")
 }

@@ -3,7 +3,6 @@ package redstart
 import (
 	"context"
 	"errors"
-	"net"
 	"time"
 
 	"github.com/redstart-go/redstart/internal/topology"
@@ -20,14 +19,11 @@ const (
 // known.
 func (c *Client) follow(ctx context.Context, d *dialer) error {
 	core := c.core
-	dial := func(ctx context.Context, addr string) (net.Conn, error) {
-		return d.reach(ctx, &net.Dialer{Timeout: d.timeout}, "tcp", addr)
-	}
 	d.watcher = topology.NewWatcher(topology.Config{
 		Sentinels:    d.target.sentinels,
 		Name:         d.target.addr,
-		DialSentinel: dial,
-		DialNode:     dial,
+		DialSentinel: d.plain,
+		DialNode:     d.plain,
 		SentinelAuth: func(context.Context) (string, string, error) {
 			return core.cfg.SentinelUsername, core.cfg.SentinelPassword, nil
 		},
@@ -36,14 +32,14 @@ func (c *Client) follow(ctx context.Context, d *dialer) error {
 		Timeout:  watchTimeout,
 		Switched: func(from, to string) {
 			if to == "" {
-				core.wentAway(&topology.NoPrimaryError{Name: d.target.addr, Heard: true}, false)
+				core.wentAway("", &topology.NoPrimaryError{Name: d.target.addr, Heard: true}, false)
 			}
 			core.probeNow()
 			call(core.cfg.Events.Primary, PrimaryInfo{From: from, To: to})
 		},
 		Blind: func(blind bool) {
 			if blind && core.cfg.WithoutSentinel == RefuseWrites {
-				core.wentAway(errBlind, true)
+				core.wentAway("", errBlind, true)
 			}
 			core.probeNow()
 			call(core.cfg.Events.Sentinel, SentinelInfo{Reachable: !blind})
