@@ -120,7 +120,7 @@ func (c *core) probeUntilBack(ctx context.Context, o *outage) {
 		}
 		if c.probe(ctx, o) == nil {
 			if o.writes { // the old connections may lead to a replica
-				c.cut(func(c *trackedConn) bool { return !c.reads && (o.addr == "" || c.addr == o.addr) })
+				c.conns.Cut(o.addr)
 			}
 			c.cameBack(o)
 			return
@@ -146,13 +146,13 @@ func (c *core) probe(ctx context.Context, o *outage) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.DialTimeout)
 	defer cancel()
 	if !o.writes {
-		_, err := c.dialer.ask(ctx, o.addr, "PING")
+		_, err := c.dialer.Ask(ctx, o.addr, "PING")
 		return err
 	}
 	if c.blind() {
 		return errBlind
 	}
-	answer, err := c.dialer.ask(ctx, o.addr, "ROLE")
+	answer, err := c.dialer.Ask(ctx, o.addr, "ROLE")
 	if err == nil && !topology.IsPrimary(answer) {
 		err = ErrReadOnly
 	}
@@ -168,17 +168,6 @@ const forgetAfter = 10 * time.Second
 func (c *core) left(ctx context.Context, o *outage) bool {
 	t, err := c.askSlots(ctx, o.addr)
 	return err == nil && !t.Has(o.addr) && time.Since(o.since) > forgetAfter
-}
-
-// cut ends some connections, so that the next ones lead to whoever is the
-// primary now.
-func (c *core) cut(which func(*trackedConn) bool) {
-	c.conns.Range(func(conn, _ any) bool {
-		if t := conn.(*trackedConn); which(t) {
-			_ = t.Close()
-		}
-		return true
-	})
 }
 
 // knownAway is why a cluster's node is not dialled.

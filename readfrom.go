@@ -3,11 +3,8 @@ package redstart
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
 // ReadFrom says which nodes may answer commands that only read. The zero value
@@ -141,24 +138,4 @@ func (t *writeToken) written(since time.Time) (time.Time, bool) {
 		return since, true
 	}
 	return at, last > 0
-}
-
-// replicable reports whether a replica can answer the command.
-func replicable(cmd *rueidis.Completed) bool {
-	if !cmd.IsReadOnly() || cmd.IsBlock() {
-		return false
-	}
-	words := cmd.Commands()
-	verb := words[0]
-	return len(words) > 1 && (len(verb) < len("SCAN") || !strings.EqualFold(verb[len(verb)-len("SCAN"):], "SCAN"))
-}
-
-// readsOnly reports whether replicas can answer all of the commands.
-func readsOnly(multi []rueidis.Completed) bool {
-	for i := range multi {
-		if !replicable(&multi[i]) {
-			return false
-		}
-	}
-	return true
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/command"
+	"github.com/redstart-go/redstart/internal/conn"
+	"github.com/redstart-go/redstart/internal/guard"
 	"github.com/redstart-go/redstart/internal/outcome"
 )
 
@@ -64,62 +65,6 @@ func next(ctx context.Context, err error, repeatable bool) step {
 	default:
 		return giveUp
 	}
-}
-
-// kept is a copy of a command. The command itself is never sent again: with a
-// reply the inner client has recycled it, and without one the connection that
-// was lost may still be reading it.
-type kept struct {
-	words           []string
-	slot            uint16
-	block, readOnly bool
-	marked          bool // ToRetryable
-}
-
-var keptPool = sync.Pool{New: func() any { return &kept{words: make([]string, 0, 16)} }}
-
-func keep(cmd *rueidis.Completed) *kept {
-	k := keptPool.Get().(*kept)
-	k.copy(cmd)
-	return k
-}
-
-func (k *kept) copy(cmd *rueidis.Completed) {
-	k.words = append(k.words[:0], cmd.Commands()...)
-	k.slot, k.block, k.readOnly, k.marked = cmd.Slot(), cmd.IsBlock(), cmd.IsReadOnly(), cmd.IsRetryable()
-}
-
-func (k *kept) drop() {
-	clear(k.words)
-	keptPool.Put(k)
-}
-
-// repeatable reports whether running the command twice does no harm.
-func (k *kept) repeatable() bool {
-	return !k.block && (k.readOnly || k.marked || harmlessTwice(k.words))
-}
-
-// rebuild makes the command again. In a cluster its slot is that of one of its
-// own words.
-func (c *Client) rebuild(k *kept) rueidis.Completed {
-	b := c.B().Arbitrary(k.words[0]).Args(k.words[1:]...)
-	var cmd rueidis.Completed
-	switch {
-	case k.block:
-		cmd = b.Blocking()
-	case k.readOnly:
-		cmd = b.ReadOnly()
-	default:
-		cmd = b.Build()
-	}
-	if k.slot < 1<<14 {
-		for _, w := range k.words[1:] {
-			if again := cmd.SetSlot(w); again.Slot() == k.slot {
-				return again
-			}
-		}
-	}
-	return cmd
 }
 
 // patience is how long a call may wait in all.
@@ -204,7 +149,7 @@ func (c *Client) doOthers(ctx context.Context, multi []rueidis.Completed, held [
 	if transaction || !c.core.cluster() {
 		for _, err := range held {
 			if err != nil {
-				return failAll(len(multi), err)
+				return guard.FailAll(len(multi), err)
 			}
 		}
 	}
@@ -218,13 +163,13 @@ func (c *Client) doOthers(ctx context.Context, multi []rueidis.Completed, held [
 
 // gather does what a step asks for before the next attempt of k; false means
 // that there is none.
-func (c *Client) gather(ctx context.Context, s step, attempt int, cause error, k *kept) bool {
+func (c *Client) gather(ctx context.Context, s step, attempt int, cause error, k *command.Kept) bool {
 	switch s {
 	case resend:
 		return attempt <= attempts && c.core.budget.Take()
 	case await, awaitWrites:
-		if o := c.blame(cause, s == awaitWrites, k.slot); o != nil {
-			return c.ready(ctx, o, k.slot, k.readOnly)
+		if o := c.blame(cause, s == awaitWrites, k.Slot); o != nil {
+			return c.ready(ctx, o, k.Slot, k.ReadOnly)
 		}
 		return !c.hasty && sleep(ctx, backoff(attempt))
 	case pause:
@@ -247,10 +192,10 @@ func (c *Client) blame(cause error, writes bool, slot uint16) *outage {
 		c.core.refreshSlots()
 		return nil
 	}
-	dial := (*dialError)(nil)
-	if errors.As(cause, &dial) && dial.addr != at {
+	dial := (*conn.DialError)(nil)
+	if errors.As(cause, &dial) && dial.Addr != at {
 		if !errors.Is(cause, errKnownAway) {
-			c.core.wentAway(dial.addr, cause, writes)
+			c.core.wentAway(dial.Addr, cause, writes)
 		}
 		return nil
 	}
@@ -280,13 +225,16 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // mend brings a failed command to an end.
-func (c *Client) mend(ctx context.Context, k *kept, r rueidis.RedisResult) rueidis.RedisResult {
+func (c *Client) mend(ctx context.Context, k *command.Kept, r rueidis.RedisResult) rueidis.RedisResult {
+	if next(ctx, r.Error(), k.Repeatable()) == giveUp { // an answer, if not the one hoped for: nothing to wait for
+		return r
+	}
 	waiting, cancel := c.core.patience(ctx)
 	defer cancel()
 	unsure := false // an attempt may have run
 	for attempt := 1; ; attempt++ {
 		err := r.Error()
-		s := next(waiting, err, k.repeatable())
+		s := next(waiting, err, k.Repeatable())
 		if s == giveUp {
 			return sure(r, unsure)
 		}
@@ -295,14 +243,22 @@ func (c *Client) mend(ctx context.Context, k *kept, r rueidis.RedisResult) rueid
 			return sure(outlasted(r, err, s), unsure)
 		}
 		c.core.retries.Add(1)
-		r = c.send(ctx, c.rebuild(k))
+		r = c.send(ctx, k.Again(c.B()))
 	}
 }
 
 // mendMulti brings the failed items of a batch to an end.
 func (c *Client) mendMulti(
-	ctx context.Context, copies []*kept, results []rueidis.RedisResult, transaction bool,
+	ctx context.Context, copies []*command.Kept, results []rueidis.RedisResult, transaction bool,
 ) []rueidis.RedisResult {
+	failed := false
+	for i := range results {
+		err := results[i].Error()
+		failed = failed || err != nil && next(ctx, err, copies[i].Repeatable()) != giveUp
+	}
+	if !failed {
+		return results
+	}
 	waiting, cancel := c.core.patience(ctx)
 	defer cancel()
 	unsure := make([]bool, len(results))
@@ -314,10 +270,10 @@ func (c *Client) mendMulti(
 	for attempt := 1; ; attempt++ {
 		var again []rueidis.Completed
 		var at []int
-		worst, cause, whose := giveUp, error(nil), (*kept)(nil)
+		worst, cause, whose := giveUp, error(nil), (*command.Kept)(nil)
 		for i := range results {
 			err := results[i].Error()
-			s := next(waiting, err, copies[i].repeatable() && !transaction)
+			s := next(waiting, err, copies[i].Repeatable() && !transaction)
 			if s == giveUp {
 				continue
 			}
@@ -340,7 +296,7 @@ func (c *Client) mendMulti(
 			return results
 		}
 		for _, i := range at {
-			again = append(again, c.rebuild(copies[i]))
+			again = append(again, copies[i].Again(c.B()))
 		}
 		c.core.retries.Add(uint64(len(again)))
 		for j, r := range c.sendMulti(ctx, again) {
@@ -380,40 +336,4 @@ type outageError struct{ cause error }
 func (e *outageError) Error() string        { return "the server is not available: " + describe(e.cause) }
 func (e *outageError) Unwrap() error        { return e.cause }
 func (e *outageError) Outcome() Outcome     { return NotApplied }
-func (e *outageError) unavailable()         {}
 func (e *outageError) Is(target error) bool { return target == ErrUnavailable }
-
-// harmlessTwice reports whether a command that writes leaves the same behind and
-// answers the same when it runs twice in a row. A command marked by the caller
-// with ToRetryable counts as such whatever it is.
-func harmlessTwice(words []string) bool {
-	rule, ok := harmless[strings.ToUpper(words[0])]
-	return ok && (rule == nil || rule(words[1:]))
-}
-
-// harmless lists such commands; a rule looks at the arguments. Those whose
-// answer tells what was there before (DEL, SADD, HSET) are not among them: the
-// second answer would be wrong.
-var harmless = map[string]func(args []string) bool{
-	"SET":   func(args []string) bool { return !anyOf(args[min(2, len(args)):], "NX", "XX", "GET", "IFEQ") },
-	"SETEX": nil, "PSETEX": nil, "MSET": nil, "HMSET": nil, "LSET": nil, "SETRANGE": nil,
-	"EXPIRE": always, "PEXPIRE": always, "EXPIREAT": always, "PEXPIREAT": always,
-	"PING": nil, "ECHO": nil, "INFO": nil, "COMMAND": nil, "WAIT": nil,
-	"SCRIPT": func(args []string) bool { return anyOf(args[:min(1, len(args))], "LOAD", "EXISTS") },
-}
-
-// always holds where no condition makes the second run differ from the first.
-func always(args []string) bool {
-	return !anyOf(args[min(2, len(args)):], "NX", "XX", "GT", "LT")
-}
-
-func anyOf(args []string, options ...string) bool {
-	for _, a := range args {
-		for _, o := range options {
-			if strings.EqualFold(a, o) {
-				return true
-			}
-		}
-	}
-	return false
-}

@@ -54,6 +54,14 @@ func TestReplicasAreRead(t *testing.T) {
 			if err := c.Do(t.Context(), c.B().Set().Key("k").Value("v").Build()).Error(); err != nil {
 				t.Fatal(err)
 			}
+			redstarttest.Eventually(t, 10*time.Second, "both replicas hold the key, which reads without a bound do not wait for", func() bool {
+				for _, n := range nodes {
+					if v, err := n.Do(t.Context(), "GET", "k"); err != nil || v != "v" {
+						return false
+					}
+				}
+				return true
+			})
 			get := func(from redstart.ReadFrom) error {
 				r, err := c.ReadingFrom(from)
 				if err != nil {

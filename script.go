@@ -14,6 +14,8 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/command"
+	"github.com/redstart-go/redstart/internal/guard"
 	"github.com/redstart-go/redstart/internal/outcome"
 	"github.com/redstart-go/redstart/key"
 )
@@ -91,7 +93,7 @@ func (c *core) oneSlot(script string, keys []string) error {
 // loaded is a script registered with a client.
 type loaded struct {
 	script *Script
-	epoch  atomic.Uint64 // one more than the epoch in which the server was last seen to know it
+	epoch  atomic.Uint64 // one more than the connections made when the server was last seen to know it
 }
 
 // scripts are those registered, by their hash. Few are added, all calls look.
@@ -145,14 +147,16 @@ func (c *Client) whole(l *loaded, args []string) rueidis.Completed {
 
 // runScript sends a script by its hash, by its text when that is unknown.
 func (c *Client) runScript(ctx context.Context, cmd rueidis.Completed, l *loaded) rueidis.RedisResult {
-	epoch := c.core.epoch.Load()
-	k := keep(&cmd)
-	defer k.drop()
-	r := c.doScript(ctx, cmd)
-	if unknownScript(r.Error()) {
-		r = c.doScript(ctx, c.whole(l, k.words[2:]))
+	epoch := c.core.conns.Made()
+	k := command.Keep(&cmd)
+	r := c.doKept(ctx, cmd, k)
+	if err := r.Error(); err != nil {
+		if r = judged(r); unknownScript(err) {
+			r = c.doScript(ctx, c.whole(l, k.Words[2:]))
+		}
 	}
-	if r.Error() == nil {
+	k.Drop()
+	if l.epoch.Load() != epoch+1 && r.Error() == nil { // all callers share it
 		l.epoch.Store(epoch + 1)
 	}
 	return r
@@ -185,24 +189,6 @@ func (e *scriptError) Error() string    { return describe(e.err) }
 func (e *scriptError) Unwrap() error    { return e.err }
 func (e *scriptError) Outcome() Outcome { return Unknown }
 
-// runsCode reports whether the command runs a script or a function.
-func runsCode(cmd *rueidis.Completed) bool {
-	switch verb := cmd.Commands()[0]; len(verb) {
-	case len("EVAL"):
-		return strings.EqualFold(verb, "EVAL")
-	case len("EVALSHA"):
-		return verb[0]|0x20 == 'e' && (strings.EqualFold(verb, "EVALSHA") || strings.EqualFold(verb, "EVAL_RO"))
-	case len("EVALSHA_RO"):
-		return strings.EqualFold(verb, "EVALSHA_RO")
-	case len("FCALL"):
-		return verb[0]|0x20 == 'f' && strings.EqualFold(verb, "FCALL")
-	case len("FCALL_RO"):
-		return verb[0]|0x20 == 'f' && strings.EqualFold(verb, "FCALL_RO")
-	default:
-		return false
-	}
-}
-
 // runScripts sends a batch in which scripts occur. Those that the server may
 // not know yet are loaded first, so that the order of the batch holds.
 func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
@@ -214,9 +200,9 @@ func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []ru
 	ran := make([]bool, len(multi))
 	var unsure []*loaded
 	transaction := false
-	epoch := c.core.epoch.Load()
+	epoch := c.core.conns.Made()
 	for i := range multi {
-		ran[i] = runsCode(&multi[i])
+		ran[i] = command.RunsCode(&multi[i])
 		items[i].l = c.core.scriptOf(&multi[i])
 		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
 		if l := items[i].l; l != nil {
@@ -240,7 +226,7 @@ func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []ru
 		return judgedMulti(c.doMulti(ctx, sent), ran)
 	}
 	if err != nil {
-		return failAll(len(multi), err)
+		return guard.FailAll(len(multi), err)
 	}
 	results := c.doMulti(ctx, multi)
 	var again []rueidis.Completed

@@ -19,12 +19,12 @@ type slotTable struct {
 
 // cluster reports whether the client serves a cluster, whose nodes come and go
 // one by one.
-func (c *core) cluster() bool { return c.dialer != nil && len(c.dialer.target.cluster) > 0 }
+func (c *core) cluster() bool { return c.dialer != nil && c.dialer.Cluster() }
 
 // askSlots asks the nodes of a cluster, one after the other and avoid last, who
 // serves which slot.
 func (c *core) askSlots(ctx context.Context, avoid string) (*topology.Slots, error) {
-	known := slices.Clone(c.dialer.target.cluster)
+	known := slices.Clone(c.dialer.Target.Cluster)
 	if t := c.slots.Load(); t != nil {
 		for _, m := range t.Members {
 			known = append(append(known, m.Primary), m.Replicas...)
@@ -70,7 +70,7 @@ const maxAsked = 4
 func (c *core) askSlotsAt(ctx context.Context, addr string) (*topology.Slots, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
-	t, err := topology.AskSlots(ctx, c.dialer.plain, c.dialer.auth, addr)
+	t, err := topology.AskSlots(ctx, c.dialer.Plain, c.dialer.Auth, addr)
 	if err == nil && len(t.Members) == 0 {
 		err = errors.New("the node knows of no slot")
 	}

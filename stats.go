@@ -52,8 +52,8 @@ func (c *Client) Stats() Stats {
 		return nodes[addr]
 	}
 	s := Stats{
-		Connects: core.made.Load(),
-		Lost:     core.lost.Load(),
+		Connects: core.conns.Made(),
+		Lost:     core.conns.Lost(),
 		Held:     int(core.waiting.Load()),
 		Retries:  core.retries.Load(),
 		Busy:     int(core.lent.Load()),
@@ -62,22 +62,21 @@ func (c *Client) Stats() Stats {
 		pool := core.cfg.BlockingPool
 		s.Busy, s.Waiting = min(s.Busy, pool), max(s.Busy-pool, 0)
 	}
-	core.conns.Range(func(conn, _ any) bool {
+	core.conns.Addrs(func(addr string) {
 		s.Open++
-		node(conn.(*trackedConn).addr).Open++
-		return true
+		node(addr).Open++
 	})
 	if away := core.away.Load(); away != nil {
 		for addr, o := range *away {
 			if addr == "" {
-				addr = core.dialer.target.addr
+				addr = core.dialer.Target.Addr
 			}
 			n := node(addr)
 			n.Breaker, n.Away, n.Cause = resilience.Open, time.Since(o.since), o.cause
 		}
 	}
 	if r := core.replicas.Load(); r != nil {
-		s.ReplicaReads, s.Referred, s.Hedges = r.reads.Load(), r.referred.Load(), r.hedge.Stats().Hedges
+		s.ReplicaReads, s.Referred, s.Hedges = r.Reads.Load(), r.Referred.Load(), r.Hedge.Stats().Hedges
 	}
 	for _, addr := range slices.Sorted(maps.Keys(nodes)) {
 		s.Nodes = append(s.Nodes, *nodes[addr])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/redstart-go/redstart/internal/replicas"
 	"github.com/redstart-go/redstart/internal/topology"
 )
 
@@ -50,10 +51,10 @@ func (c *Client) Topology(ctx context.Context) (Topology, error) {
 		return Topology{}, NewError("redstart: topology", "", "", err)
 	}
 	r := c.core.follows()
-	r.follow.Want(0)
+	r.Want(0)
 	waiting, cancel := context.WithTimeout(ctx, c.core.cfg.Timeout)
 	defer cancel()
-	v, err := r.follow.Settle(waiting)
+	v, err := r.Settle(waiting)
 	if v == nil && ctx.Err() == nil {
 		return c.alone(), nil
 	}
@@ -73,13 +74,13 @@ func (c *Client) Topology(ctx context.Context) (Topology, error) {
 
 // alone is all that is known of a server that does not tell.
 func (c *Client) alone() Topology {
-	return Topology{Shards: []Shard{{Primary: Node{Addr: c.core.dialer.target.addr, Behind: -1, Lag: -1}}}}
+	return Topology{Shards: []Shard{{Primary: Node{Addr: c.core.dialer.Target.Addr, Behind: -1, Lag: -1}}}}
 }
 
-func (c *Client) seen(r *replicas, n *topology.Node) Node {
-	out := Node{Addr: n.Addr, Up: n.Serves(), Linked: n.Linked(), Behind: n.Behind(), Lag: -1, RTT: n.RTT(), Zone: c.core.zone(n)}
+func (c *Client) seen(r *replicas.Set, n *topology.Node) Node {
+	out := Node{Addr: n.Addr, Up: n.Serves(), Linked: n.Linked(), Behind: n.Behind(), Lag: -1, RTT: n.RTT(), Zone: r.ZoneOf(n)}
 	if at := n.AsOf(); at > 0 {
-		out.Lag = time.Duration(r.follow.Now() - at)
+		out.Lag = time.Duration(r.Now() - at)
 	}
 	return out
 }

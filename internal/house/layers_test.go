@@ -24,9 +24,11 @@ var layers = []struct {
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{"internal/lease", "internal/wake"}},
 	{"the client", []string{"."}},
+	{"parts of the client", []string{"internal/replicas", "internal/conn"}},
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
-		"internal/outcome", "internal/topology", "internal/frame", "internal/backoff", "internal/slot", "internal/stats",
+		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
+		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
 }
@@ -35,6 +37,7 @@ var layers = []struct {
 var drawn = []arrow{
 	{"session", "cache/journal"},
 	{"index", "document"},
+	{"internal/replicas", "internal/conn"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
 }
