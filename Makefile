@@ -45,8 +45,8 @@ fuzz: ## fuzz every target for FUZZTIME (20s)
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$dir" || exit 1; \
 	done
 
-bench: ## measure Redstart beside its peers, interleaved
-	@$(GO) run ./bench
+bench: ## measure Redstart beside its peers, interleaved (PAGE=GUARANTEES.md: write the rows about speed)
+	@$(GO) run ./bench $(if $(PAGE),--guarantees $(PAGE))
 
 lint: tools ## gofmt, go vet and golangci-lint on every module (FIX=1: mend what can be)
 	@unformatted=$$(find . -name '*.go' -not -path './.*' -print0 | xargs -0 -r gofmt -l) && \

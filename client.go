@@ -9,6 +9,10 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/command"
+	"github.com/redstart-go/redstart/internal/conn"
+	"github.com/redstart-go/redstart/internal/guard"
+	"github.com/redstart-go/redstart/internal/replicas"
 	"github.com/redstart-go/redstart/resilience"
 )
 
@@ -21,6 +25,7 @@ type Client struct {
 	inner rueidis.Client
 	core  *core
 	hasty bool // see FailFast
+	from  ReadFrom
 }
 
 var _ rueidis.Client = (*Client)(nil)
@@ -36,16 +41,23 @@ type core struct {
 	background sync.WaitGroup
 	attached   map[any]any
 
-	epoch   atomic.Uint64 // connections made so far
-	scripts sync.Map      // sha1 in hex -> *loaded
+	scripts scripts
 	server  serverMemo
 
-	dialer *dialer // nil for a wrapped client
-	link   link
-	poke   chan struct{}      // brings the next probe forward
-	budget *resilience.Budget // of what may run twice
-	conns  sync.Map           // *trackedConn -> nil: those that are open
+	dialer *conn.Dialer                       // nil for a wrapped client
+	conns  conn.Set                           // those that are open; none of a wrapped client
+	away   atomic.Pointer[map[string]*outage] // the nodes that are away, by address; nil for none
+	slots  atomic.Pointer[slotTable]          // of a cluster; nil while not known
+	asking atomic.Bool                        // for the slots, in the background
+	poke   chan struct{}                      // brings the next probe forward
+	budget *resilience.Budget                 // of what may run twice
 	closed atomic.Bool
+
+	replicas atomic.Pointer[replicas.Set] // nil until someone reads from them
+
+	lent    atomic.Int64  // connections of their own that callers have, or wait for
+	waiting atomic.Int64  // callers who wait for a server's return
+	retries atomic.Uint64 // commands sent again
 }
 
 func newClient(inner rueidis.Client, cfg Config, owned bool) *Client {
@@ -54,21 +66,7 @@ func newClient(inner rueidis.Client, cfg Config, owned bool) *Client {
 	if err != nil {
 		panic(err) // the zero configuration is valid
 	}
-	return &Client{inner: inner, core: &core{cfg: cfg, owned: owned, ctx: ctx, cancel: cancel, attached: map[any]any{}, budget: budget, poke: make(chan struct{}, 1)}}
-}
-
-func (c *core) connected(info ConnectInfo) {
-	if info.Err == nil {
-		c.epoch.Add(1)
-	}
-	call(c.cfg.Events.Connect, info)
-}
-
-func (c *core) track(conn *trackedConn) { c.conns.Store(conn, nil) }
-
-func (c *core) untrack(conn *trackedConn) {
-	c.conns.Delete(conn)
-	call(c.cfg.Events.Disconnect, DisconnectInfo{Addr: conn.addr})
+	return &Client{inner: inner, from: cfg.ReadFrom, core: &core{cfg: cfg, owned: owned, ctx: ctx, cancel: cancel, attached: map[any]any{}, budget: budget, poke: make(chan struct{}, 1)}}
 }
 
 // FailFast gives the same client with another answer to an outage: while the
@@ -77,7 +75,7 @@ func (c *core) untrack(conn *trackedConn) {
 // without one). A cache, which can do without the server, fails fast; a queue
 // waits.
 func (c *Client) FailFast() *Client {
-	return &Client{inner: c.inner, core: c.core, hasty: true}
+	return &Client{inner: c.inner, core: c.core, hasty: true, from: c.from}
 }
 
 // Config is the client's configuration with its defaults filled in, without
@@ -97,9 +95,9 @@ func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	if err := c.core.admit(ctx, &cmd); err != nil {
 		return rueidis.NewErrorResult(err)
 	}
-	if runsCode(&cmd) {
-		if l, args := c.core.scriptOf(&cmd); l != nil {
-			return c.runScript(ctx, cmd, l, args)
+	if command.RunsCode(&cmd) {
+		if l := c.core.scriptOf(&cmd); l != nil {
+			return c.runScript(ctx, cmd, l)
 		}
 		return c.doScript(ctx, cmd)
 	}
@@ -109,25 +107,48 @@ func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 // do brings a command to the server: it waits while that is known to be away,
 // and sends again what surely did not run, or does no harm by running twice.
 func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	if !c.core.owned { // what its errors mean is not known
-		return c.inner.Do(ctx, cmd)
-	}
-	if o := c.core.link.away.Load(); o.concerns(&cmd) && !c.ready(ctx, o) {
-		return rueidis.NewErrorResult(&outageError{o.cause})
-	}
-	k := keep(&cmd)
-	r := c.send(ctx, cmd)
-	if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
-		r = c.mend(ctx, k, r)
-	}
-	k.drop()
+	k := command.Keep(&cmd)
+	r := c.doKept(ctx, cmd, k)
+	k.Drop()
 	return r
 }
 
-// send sends a command once; again only if all that failed was a connection
-// attempt cut short by another caller's context: nothing was sent then.
-func (c *Client) send(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+// doKept is do for a command of which k is a copy.
+func (c *Client) doKept(ctx context.Context, cmd rueidis.Completed, k *command.Kept) rueidis.RedisResult {
+	if !c.core.owned { // what its errors mean is not known
+		return c.inner.Do(ctx, cmd)
+	}
+	if c.from.Replicas && command.Replicable(&cmd) {
+		r, done := c.fromReplica(ctx, &cmd, k)
+		if done {
+			return r
+		}
+	} else if !k.ReadOnly {
+		defer c.core.wrote(ctx)
+	}
+	if o := c.core.outageOf(&cmd); o != nil && !c.ready(ctx, o, k.Slot, k.ReadOnly) {
+		return rueidis.NewErrorResult(&outageError{o.cause})
+	}
+	if cmd.IsBlock() {
+		c.core.lent.Add(1)
+		defer c.core.lent.Add(-1)
+	}
 	r := c.inner.Do(ctx, cmd)
+	if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
+		r = c.mend(ctx, k, c.sent(ctx, cmd, r))
+	}
+	return r
+}
+
+// send sends a command once.
+func (c *Client) send(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	return c.sent(ctx, cmd, c.inner.Do(ctx, cmd))
+}
+
+// sent is the result of a command that was sent once. If all that failed was a
+// connection attempt cut short by another caller's context, nothing was, and it
+// is sent now.
+func (c *Client) sent(ctx context.Context, cmd rueidis.Completed, r rueidis.RedisResult) rueidis.RedisResult {
 	for range neighbourTries {
 		if !neighbours(ctx, r.NonRedisError()) {
 			return r
@@ -162,9 +183,9 @@ func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []ruei
 	scripts := false
 	for i := range multi {
 		if err := c.core.admit(ctx, &multi[i]); err != nil {
-			return failAll(len(multi), err)
+			return guard.FailAll(len(multi), err)
 		}
-		scripts = scripts || runsCode(&multi[i])
+		scripts = scripts || command.RunsCode(&multi[i])
 	}
 	if scripts {
 		return c.runScripts(ctx, multi)
@@ -179,26 +200,23 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 	if !c.core.owned {
 		return c.inner.DoMulti(ctx, multi...)
 	}
+	if c.from.Replicas && len(multi) > 0 && command.AllReplicable(multi) {
+		return c.multiFromReplicas(ctx, multi)
+	}
+	copies := command.KeepAll(multi)
+	defer copies.Drop()
 	transaction := false
-	copies := make([]*kept, len(multi))
 	for i := range multi {
-		copies[i] = keep(&multi[i])
 		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
 	}
-	defer func() {
-		for _, k := range copies {
-			k.drop()
-		}
-	}()
-	if o := c.core.link.away.Load(); o != nil {
-		for i := range multi {
-			if o.concerns(&multi[i]) && !c.ready(ctx, o) {
-				return failAll(len(multi), &outageError{o.cause})
-			}
-		}
+	if !command.AllReplicable(multi) {
+		defer c.core.wrote(ctx)
+	}
+	if held := c.held(ctx, multi); held != nil {
+		return c.doOthers(ctx, multi, held, transaction)
 	}
 	results := c.sendMulti(ctx, multi)
-	return c.mendMulti(ctx, copies, results, transaction)
+	return c.mendMulti(ctx, copies.Each, results, transaction)
 }
 
 // sendMulti is send for a batch.
@@ -269,20 +287,25 @@ func (c *Client) Receive(ctx context.Context, subscribe rueidis.Completed, fn fu
 // Dedicated lends fn a connection of its own, for WATCH and its kind. Errors
 // on it come raw (NOSCRIPT, MOVED); SELECT is refused there as well.
 func (c *Client) Dedicated(fn func(rueidis.DedicatedClient) error) error {
-	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(dedicated{d}) })
+	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(guard.Dedicated(d, refused, c.core.wrote)) })
 }
 
 // Dedicate is Dedicated without the function: call cancel to give it back.
 func (c *Client) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
-	d, cancel := c.inner.Dedicate()
-	return dedicated{d}, cancel
+	c.core.lent.Add(1)
+	d, giveBack := c.inner.Dedicate()
+	var once sync.Once
+	return guard.Dedicated(d, refused, c.core.wrote), func() {
+		giveBack()
+		once.Do(func() { c.core.lent.Add(-1) })
+	}
 }
 
 // Nodes gives a client for each node. Errors on them come raw.
 func (c *Client) Nodes() map[string]rueidis.Client {
 	nodes := c.inner.Nodes()
 	for addr, n := range nodes {
-		nodes[addr] = node{n}
+		nodes[addr] = guard.Node(n, refused)
 	}
 	return nodes
 }
@@ -303,10 +326,7 @@ func (c *Client) Close() {
 		return
 	}
 	c.inner.Close()
-	c.core.conns.Range(func(conn, _ any) bool {
-		_ = conn.(*trackedConn).Close()
-		return true
-	})
+	c.core.conns.Close()
 }
 
 // admit refuses a command before anything is sent: when the client is closed or
@@ -327,113 +347,13 @@ var errClosed = &Error{Op: "redstart: do", Outcome: NotApplied, Err: ErrClosed}
 // refused gives ErrRefused for a command that changes its connection: which
 // database, user or protocol it has, or whether it answers at all.
 func refused(cmd *rueidis.Completed) error {
-	words := cmd.Commands()
-	verb := words[0]
-	if len(verb) < len("QUIT") || len(verb) > len("MONITOR") {
-		return nil
-	}
-	for i := range changers {
-		c := &changers[i]
-		if len(verb) == len(c.verb) && strings.EqualFold(verb, c.verb) &&
-			(c.second == "" || len(words) > 1 && (c.second == "*" || strings.EqualFold(words[1], c.second))) {
-			return c.err
-		}
+	if c := guard.Match(cmd); c != nil {
+		return &Error{Op: "redstart: do", Template: c.Name(), Outcome: NotApplied, Err: &refusedError{c.Why}}
 	}
 	return nil
-}
-
-// changers are those commands; second is their second word where it matters,
-// "*" for any.
-var changers = []struct {
-	verb, second string
-	err          error
-}{
-	{"SELECT", "", refusal("SELECT", "a client serves one database, its connections are shared; open another client with the number in its URL (redis://host/2)")},
-	{"RESET", "", refusal("RESET", "it would take the database and the user from everyone on the connection")},
-	{"AUTH", "", refusal("AUTH", "connections are shared; give the credentials in the URL or in Config")},
-	{"HELLO", "*", refusal("HELLO", "connections are shared; the protocol is the client's")},
-	{"QUIT", "", refusal("QUIT", "connections are shared; use Close")},
-	{"MONITOR", "", refusal("MONITOR", "it slows the whole server and never ends")},
-	{"CLIENT", "REPLY", refusal("CLIENT REPLY", "everyone on the connection waits for replies")},
-}
-
-func refusal(command, why string) error {
-	return &Error{Op: "redstart: do", Template: command, Outcome: NotApplied, Err: &refusedError{why}}
 }
 
 type refusedError struct{ why string }
 
 func (e *refusedError) Error() string        { return "refused: " + e.why }
 func (e *refusedError) Is(target error) bool { return target == ErrRefused }
-
-func failAll(n int, err error) []rueidis.RedisResult {
-	results := make([]rueidis.RedisResult, n)
-	for i := range results {
-		results[i] = rueidis.NewErrorResult(err)
-	}
-	return results
-}
-
-// node and dedicated are raw clients that refuse what would spoil a shared
-// connection.
-type (
-	node      struct{ rueidis.Client }
-	dedicated struct{ rueidis.DedicatedClient }
-)
-
-func (n node) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	return guardedDo(ctx, n.Client, cmd)
-}
-
-func (n node) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
-	return guardedMulti(ctx, n.Client, multi)
-}
-
-func (n node) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResultStream {
-	if err := refused(&cmd); err != nil {
-		return rueidis.NewErrorResultStream(err)
-	}
-	return n.Client.DoStream(ctx, cmd)
-}
-
-func (n node) DoMultiStream(ctx context.Context, multi ...rueidis.Completed) rueidis.MultiRedisResultStream {
-	for i := range multi {
-		if err := refused(&multi[i]); err != nil {
-			return rueidis.NewErrorResultStream(err)
-		}
-	}
-	return n.Client.DoMultiStream(ctx, multi...)
-}
-
-func (n node) Dedicated(fn func(rueidis.DedicatedClient) error) error {
-	return n.Client.Dedicated(func(d rueidis.DedicatedClient) error { return fn(dedicated{d}) })
-}
-
-func (n node) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
-	d, cancel := n.Client.Dedicate()
-	return dedicated{d}, cancel
-}
-
-func (d dedicated) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	return guardedDo(ctx, d.DedicatedClient, cmd)
-}
-
-func (d dedicated) DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult {
-	return guardedMulti(ctx, d.DedicatedClient, multi)
-}
-
-func guardedDo(ctx context.Context, to rueidis.CommandClient, cmd rueidis.Completed) rueidis.RedisResult {
-	if err := refused(&cmd); err != nil {
-		return rueidis.NewErrorResult(err)
-	}
-	return to.Do(ctx, cmd)
-}
-
-func guardedMulti(ctx context.Context, to rueidis.CommandClient, multi []rueidis.Completed) []rueidis.RedisResult {
-	for i := range multi {
-		if err := refused(&multi[i]); err != nil {
-			return failAll(len(multi), err)
-		}
-	}
-	return to.DoMulti(ctx, multi...)
-}

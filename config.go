@@ -75,6 +75,19 @@ type Config struct {
 	// ClientName is what CLIENT LIST shows. Default: "redstart".
 	ClientName string
 
+	// ReadFrom says which nodes may answer commands that only read; a call may
+	// choose otherwise (Client.ReadingFrom). Patterns read from the primary
+	// unless their own Config says otherwise. Default: the primary.
+	ReadFrom ReadFrom
+
+	// Zone is the availability zone that this process runs in, for
+	// ReadFrom.Choose = SameZone. Default: none.
+	Zone string
+
+	// ZoneOf gives the zone of the node at host:port. Default: what the node
+	// says of itself (availability-zone, which Valkey 8 has).
+	ZoneOf func(addr string) string
+
 	// OutageLoads bounds how many loads from the source of truth the caches of
 	// this client run at once while the server cannot be reached; beyond it
 	// comes ErrUnavailable at once. Negative: no load at all. Default: 16.
@@ -131,6 +144,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	cfg.BlockingPool = positive(cfg.BlockingPool, defaultBlockingPool, func() { bad("BlockingPool", "is negative; blocking commands need a connection each") })
 	if cfg.WithoutSentinel > RefuseWrites {
 		bad("WithoutSentinel", "is neither GoOn nor RefuseWrites")
+	}
+	if err := cfg.ReadFrom.check(cfg.Zone); err != nil {
+		bad("ReadFrom", "%v", err)
 	}
 	if cfg.OutageLoads == 0 {
 		cfg.OutageLoads = defaultOutageLoads

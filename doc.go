@@ -8,7 +8,10 @@
 // Client is a rueidis.Client, so that every command is at hand, and it is
 // shared by all goroutines. [Script] runs Lua without ever showing NOSCRIPT,
 // [Server] says what the server can do, [OutcomeOf] says of any failed call
-// whether it took effect, [Events] are hooks for metrics and logs.
+// whether it took effect, [Events] are hooks for metrics and logs. [ReadFrom]
+// lets replicas answer reads, [ReadYourWrites] keeps them from answering with
+// something older than one's own write. [Client.Topology] shows the nodes,
+// [Client.Stats] how full the client is.
 //
 // # When not
 //
@@ -22,7 +25,7 @@
 // long again for the server's return; one with a deadline waits until that
 // ([Client.FailFast]: not at all), and only probes are sent meanwhile. Under
 // Sentinel the client follows the primary, in a cluster the slots. A caller's
-// ended context fails no other caller. No command that may have run is repeated
+// ended context fails no other caller. A read within a lag is within it. No command that may have run is repeated
 // unless that does no harm. Errors hold no key, value, script or credentials in
 // their text. GUARANTEES.md lists what tests prove, with figures.
 //

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/conn"
 	"github.com/redstart-go/redstart/internal/outcome"
 )
 
@@ -150,12 +151,9 @@ func Away(err error) bool {
 	if s := (interface{ FromSource() })(nil); errors.As(err, &s) || errors.Is(err, ErrClosed) || errors.Is(err, rueidis.ErrClosing) {
 		return false
 	}
-	if u := (interface{ unavailable() })(nil); errors.As(err, &u) {
-		return true
-	}
 	var lost net.Error
 	switch {
-	case errors.Is(err, ErrUnavailable):
+	case errors.Is(err, ErrUnavailable), isDial(err):
 		return true
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
@@ -165,6 +163,12 @@ func Away(err error) bool {
 	default:
 		return false
 	}
+}
+
+// isDial reports whether err is a failed connection attempt.
+func isDial(err error) bool {
+	var d *conn.DialError
+	return errors.As(err, &d)
 }
 
 // reply is the text of the error reply inside err, if a server sent one.
@@ -179,42 +183,8 @@ func reply(err error) (string, bool) {
 // describe is an error for people: a server's reply becomes its code and what
 // to do, since the reply's own text may repeat arguments or a script.
 func describe(err error) string {
-	re, ok := err.(*rueidis.RedisError) //nolint:errorlint // the outermost error only: wrapped ones describe themselves
-	if !ok {
-		return err.Error()
+	if re, ok := err.(*rueidis.RedisError); ok { //nolint:errorlint // the outermost error only: wrapped ones describe themselves
+		return outcome.Describe(re.Error())
 	}
-	code := outcome.Code(re.Error())
-	if advice, ok := adviceFor[code]; ok {
-		return code + ": " + advice
-	}
-	if strings.Contains(re.Error(), "script") {
-		return code + ": a script failed on the server"
-	}
-	text := strings.TrimPrefix(re.Error(), code+" ")
-	if cut := strings.IndexAny(text, "'\"`:,(<"); cut >= 0 {
-		text = strings.TrimSpace(text[:cut])
-	}
-	return code + ": " + text
-}
-
-var adviceFor = map[string]string{
-	"OOM":         "the server is at maxmemory and refuses writes; raise maxmemory, set an eviction policy, or store less",
-	"READONLY":    "the server is a replica; write to the primary",
-	"LOADING":     "the server is loading its data; it will answer when that is done",
-	"WRONGTYPE":   "the key holds another type; another part of the system uses keys of this shape",
-	"NOAUTH":      "the server wants a password; give it in the URL or in Config",
-	"WRONGPASS":   "the server refused the user name or the password",
-	"NOPERM":      "the user lacks the permission for this command or key; see ACL LOG on the server",
-	"MISCONF":     "the server refuses writes because it cannot save to disk; see its log",
-	"NOREPLICAS":  "the server refuses writes because too few replicas follow it",
-	"MASTERDOWN":  "the replica has lost its primary and refuses to serve old data",
-	"CLUSTERDOWN": "the cluster does not serve this slot",
-	"CROSSSLOT":   "the keys lie in different slots; give them one hash tag",
-	"BUSY":        "a script runs on the server and blocks it",
-	"MOVED":       "the slot lives on another node of the cluster; connect to the cluster, not to one node",
-	"ASK":         "the slot is on its way to another node of the cluster",
-	"TRYAGAIN":    "the slot's keys are on their way to another node of the cluster",
-	"NOSCRIPT":    "the server does not know the script",
-	"NOPROTO":     "the server does not speak this protocol version",
-	"EXECABORT":   "the transaction was refused because one of its commands was",
+	return err.Error()
 }

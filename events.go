@@ -11,7 +11,8 @@ type Events struct {
 	Connect func(ConnectInfo)
 	// Disconnect: a connection ended, whoever ended it.
 	Disconnect func(DisconnectInfo)
-	// Away: the server does not serve; nothing is sent but one probe at a time.
+	// Away: the server, or a node of a cluster, does not serve; nothing is sent
+	// to it but one probe at a time.
 	Away func(AwayInfo)
 	// Back: it serves again.
 	Back func(BackInfo)
@@ -39,13 +40,15 @@ type DisconnectInfo struct {
 	Addr string
 }
 
-// AwayInfo says why the server counts as away.
+// AwayInfo says why a server counts as away.
 type AwayInfo struct {
+	Addr  string // of a cluster's node; "" for the server behind any other client
 	Cause error
 }
 
 // BackInfo says for how long it was.
 type BackInfo struct {
+	Addr  string
 	After time.Duration
 }
 

@@ -127,3 +127,33 @@ func ExampleScript() {
 	// 3 <nil>
 	// 3 <nil>
 }
+
+// Replicas answer reads, at most a second behind, and a user sees what he has
+// just written.
+func ExampleReadYourWrites() {
+	s := server()
+	defer s.Close()
+	client, _ := redstart.Open(context.Background(), s.URL(), redstart.Config{
+		ReadFrom: redstart.ReadFrom{Replicas: true, MaxLag: time.Second},
+	})
+	defer client.Close()
+
+	ctx := redstart.ReadYourWrites(context.Background()) // one for each request or session
+	client.Do(ctx, client.B().Set().Key("name").Value("Ada").Build())
+	name, _ := client.Do(ctx, client.B().Get().Key("name").Build()).ToString() // from the primary, where no replica has it yet
+	fmt.Println(name)
+	// Output: Ada
+}
+
+// Stats says how full the client is.
+func ExampleClient_Stats() {
+	s := server()
+	defer s.Close()
+	client, _ := redstart.Open(context.Background(), s.URL(), redstart.Config{})
+	defer client.Close()
+	client.Do(context.Background(), client.B().Ping().Build())
+
+	st := client.Stats()
+	fmt.Println(st.Open > 0, st.Busy, st.Waiting, st.Held, st.Retries, st.Nodes[0].Breaker)
+	// Output: true 0 0 0 0 closed
+}

@@ -2,8 +2,9 @@ package redstart
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -11,45 +12,92 @@ import (
 	"github.com/redstart-go/redstart/internal/topology"
 )
 
-// link is what is known of the server behind a client: while it is away
-// nothing is sent to it but one probe at a time, and callers wait for its
-// return or fail at once, as they chose.
-type link struct {
-	away atomic.Pointer[outage]
-}
-
-// outage is a time in which the server cannot serve.
+// outage is a time in which a node cannot serve. While it is known nothing is
+// sent to that node but one probe at a time, and callers wait for its return or
+// fail at once, as they chose. It is the client's breaker, one for each node: it
+// opens at the first failure after which nothing can have run, and closes as
+// soon as the probe succeeds.
 type outage struct {
+	addr   string        // of a cluster's node; "" for the server behind any other client
 	cause  error         // what the first caller saw
 	writes bool          // it serves reads: only writes are concerned
 	back   chan struct{} // closed at its return
 	since  time.Time
 }
 
-// concerns reports whether the outage keeps the command from being sent.
-func (o *outage) concerns(cmd *rueidis.Completed) bool {
-	return o != nil && (!o.writes || !cmd.IsReadOnly())
+// concerns reports whether the outage keeps a command from being sent.
+func (o *outage) concerns(readOnly bool) bool {
+	return o != nil && (!o.writes || !readOnly)
 }
 
-// wentAway begins an outage, unless one is known, and starts the probe that
-// ends it.
-func (c *core) wentAway(cause error, writes bool) *outage {
-	o := &outage{cause: cause, writes: writes, back: make(chan struct{}), since: time.Now()}
-	for { // until one is known, be it this
-		if known := c.link.away.Load(); known != nil {
-			return known
-		}
-		if c.link.away.CompareAndSwap(nil, o) {
-			break
-		}
+// outageOf gives the outage of the node that a command would be sent to; nil
+// for none.
+func (c *core) outageOf(cmd *rueidis.Completed) *outage {
+	away := c.away.Load()
+	if away == nil {
+		return nil
 	}
-	call(c.cfg.Events.Away, AwayInfo{Cause: cause})
+	return c.outageAt(*away, cmd.Slot(), cmd.IsReadOnly())
+}
+
+func (c *core) outageAt(away map[string]*outage, slot uint16, readOnly bool) *outage {
+	addr, ok := c.nodeOf(slot)
+	if o := away[addr]; ok && o.concerns(readOnly) {
+		return o
+	}
+	return nil
+}
+
+// nodeOf gives the node that serves a slot, "" outside of a cluster; false
+// while that is not known.
+func (c *core) nodeOf(slot uint16) (addr string, ok bool) {
+	if !c.cluster() {
+		return "", true
+	}
+	if t := c.slots.Load(); t != nil {
+		m, ok := t.Of(slot)
+		return m.Primary, ok
+	}
+	return "", false
+}
+
+// wentAway begins an outage of a node, unless one is known, and starts the
+// probe that ends it.
+func (c *core) wentAway(addr string, cause error, writes bool) *outage {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	known := map[string]*outage{}
+	if away := c.away.Load(); away != nil {
+		known = *away
+	}
+	if o := known[addr]; o != nil {
+		c.mu.Unlock()
+		return o
+	}
+	o := &outage{addr: addr, cause: cause, writes: writes, back: make(chan struct{}), since: time.Now()}
+	known = maps.Clone(known)
+	known[addr] = o
+	c.away.Store(&known)
 	if c.ctx.Err() == nil {
 		c.background.Go(func() { c.probeUntilBack(c.ctx, o) })
 	}
+	c.mu.Unlock()
+	call(c.cfg.Events.Away, AwayInfo{Addr: addr, Cause: cause})
 	return o
+}
+
+// cameBack ends an outage.
+func (c *core) cameBack(o *outage) {
+	c.mu.Lock()
+	known := maps.Clone(*c.away.Load())
+	delete(known, o.addr)
+	if len(known) == 0 {
+		c.away.Store(nil)
+	} else {
+		c.away.Store(&known)
+	}
+	c.mu.Unlock()
+	close(o.back)
+	call(c.cfg.Events.Back, BackInfo{Addr: o.addr, After: time.Since(o.since)})
 }
 
 // The first probe comes soon, the next ones at growing distances up to the
@@ -72,11 +120,13 @@ func (c *core) probeUntilBack(ctx context.Context, o *outage) {
 		}
 		if c.probe(ctx, o) == nil {
 			if o.writes { // the old connections may lead to a replica
-				c.cutAll()
+				c.conns.Cut(o.addr)
 			}
-			c.link.away.Store(nil)
-			close(o.back)
-			call(c.cfg.Events.Back, BackInfo{After: time.Since(o.since)})
+			c.cameBack(o)
+			return
+		}
+		if o.addr != "" && c.left(ctx, o) {
+			c.cameBack(o)
 			return
 		}
 	}
@@ -90,34 +140,46 @@ func (c *core) probeNow() {
 	}
 }
 
-// probe asks over a connection of its own whether the server serves again: for
+// probe asks over a connection of its own whether the node serves again: for
 // writes it must be a primary.
 func (c *core) probe(ctx context.Context, o *outage) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.DialTimeout)
 	defer cancel()
 	if !o.writes {
-		_, err := c.dialer.ask(ctx, "PING")
+		_, err := c.dialer.Ask(ctx, o.addr, "PING")
 		return err
 	}
 	if c.blind() {
 		return errBlind
 	}
-	answer, err := c.dialer.ask(ctx, "ROLE")
+	answer, err := c.dialer.Ask(ctx, o.addr, "ROLE")
 	if err == nil && !topology.IsPrimary(answer) {
 		err = ErrReadOnly
 	}
 	return err
 }
 
-// cutAll ends every connection, so that the next ones lead to whoever is the
-// primary now.
-func (c *core) cutAll() {
-	c.conns.Range(func(conn, _ any) bool {
-		_ = conn.(*trackedConn).Close()
-		return true
-	})
+// forgetAfter is how long a node is probed to which no slot leads any more.
+const forgetAfter = 10 * time.Second
+
+// left looks for the slots of a cluster's node that is away, which may have got
+// a new primary meanwhile, and reports whether the node has none and need not
+// be waited for.
+func (c *core) left(ctx context.Context, o *outage) bool {
+	t, err := c.askSlots(ctx, o.addr)
+	return err == nil && !t.Has(o.addr) && time.Since(o.since) > forgetAfter
 }
 
-// cluster reports whether the client serves a cluster, whose nodes come and go
-// one by one.
-func (c *core) cluster() bool { return c.dialer != nil && len(c.dialer.target.cluster) > 0 }
+// knownAway is why a cluster's node is not dialled.
+func (c *core) knownAway(addr string) error {
+	away := c.away.Load()
+	if away == nil {
+		return nil
+	}
+	if o := (*away)[addr]; o != nil && isDial(o.cause) {
+		return errKnownAway
+	}
+	return nil
+}
+
+var errKnownAway = errors.New("the node is away, as a connection attempt a moment ago has shown")

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/command"
+	"github.com/redstart-go/redstart/internal/conn"
+	"github.com/redstart-go/redstart/internal/guard"
 	"github.com/redstart-go/redstart/internal/outcome"
 )
 
@@ -66,58 +67,6 @@ func next(ctx context.Context, err error, repeatable bool) step {
 	}
 }
 
-// kept is a copy of a command. The command itself is never sent again: with a
-// reply the inner client has recycled it, and without one the connection that
-// was lost may still be reading it.
-type kept struct {
-	words           []string
-	slot            uint16
-	block, readOnly bool
-	marked          bool // ToRetryable
-}
-
-var keptPool = sync.Pool{New: func() any { return &kept{words: make([]string, 0, 16)} }}
-
-func keep(cmd *rueidis.Completed) *kept {
-	k := keptPool.Get().(*kept)
-	k.words = append(k.words[:0], cmd.Commands()...)
-	k.slot, k.block, k.readOnly, k.marked = cmd.Slot(), cmd.IsBlock(), cmd.IsReadOnly(), cmd.IsRetryable()
-	return k
-}
-
-func (k *kept) drop() {
-	clear(k.words)
-	keptPool.Put(k)
-}
-
-// repeatable reports whether running the command twice does no harm.
-func (k *kept) repeatable() bool {
-	return !k.block && (k.readOnly || k.marked || harmlessTwice(k.words))
-}
-
-// rebuild makes the command again. In a cluster its slot is that of one of its
-// own words.
-func (c *Client) rebuild(k *kept) rueidis.Completed {
-	b := c.B().Arbitrary(k.words[0]).Args(k.words[1:]...)
-	var cmd rueidis.Completed
-	switch {
-	case k.block:
-		cmd = b.Blocking()
-	case k.readOnly:
-		cmd = b.ReadOnly()
-	default:
-		cmd = b.Build()
-	}
-	if k.slot < 1<<14 {
-		for _, w := range k.words[1:] {
-			if again := cmd.SetSlot(w); again.Slot() == k.slot {
-				return again
-			}
-		}
-	}
-	return cmd
-}
-
 // patience is how long a call may wait in all.
 func (c *core) patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
@@ -126,40 +75,131 @@ func (c *core) patience(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, c.cfg.Timeout)
 }
 
-// ready waits until the command may be sent; false means that the outage o
-// outlasts the caller's patience.
-func (c *Client) ready(ctx context.Context, o *outage) bool {
+// ready waits until a command for the slot may be sent, since its node is back
+// or the slot has another; false means that the outage o outlasts the caller's
+// patience.
+func (c *Client) ready(ctx context.Context, o *outage, slot uint16, readOnly bool) bool {
 	if c.hasty {
 		return false
 	}
+	c.core.waiting.Add(1)
+	defer c.core.waiting.Add(-1)
 	ctx, cancel := c.core.patience(ctx)
 	defer cancel()
-	select {
-	case <-o.back:
-		return true
-	case <-ctx.Done():
-		return false
-	case <-c.core.ctx.Done():
-		return false
+	for o != nil {
+		var moved <-chan struct{}
+		if t := c.core.slots.Load(); t != nil {
+			moved = t.changed
+			if at, ok := c.core.nodeOf(slot); !ok || at != o.addr {
+				return true
+			}
+		}
+		select {
+		case <-o.back:
+		case <-moved:
+		case <-ctx.Done():
+			return false
+		case <-c.core.ctx.Done():
+			return false
+		}
+		away := c.core.away.Load()
+		if away == nil {
+			return true
+		}
+		o = c.core.outageAt(*away, slot, readOnly)
 	}
+	return true
 }
 
-// gather does what a step asks for before the next attempt; false means that
-// there is none.
-func (c *Client) gather(ctx context.Context, s step, attempt int, cause error) bool {
+// held gives, for each of several commands whose node is away for longer than
+// the caller waits, why; nil when there is none.
+func (c *Client) held(ctx context.Context, multi []rueidis.Completed) []error {
+	if c.core.away.Load() == nil {
+		return nil
+	}
+	var held []error
+	over := map[*outage]bool{}
+	for i := range multi {
+		o := c.core.outageOf(&multi[i])
+		if o == nil || !over[o] && c.ready(ctx, o, multi[i].Slot(), multi[i].IsReadOnly()) {
+			continue
+		}
+		over[o] = true
+		if held == nil {
+			held = make([]error, len(multi))
+		}
+		held[i] = &outageError{o.cause}
+	}
+	return held
+}
+
+// doOthers sends what is not held, and fails the rest. A transaction, and what
+// is meant for one server, fails as a whole.
+func (c *Client) doOthers(ctx context.Context, multi []rueidis.Completed, held []error, transaction bool) []rueidis.RedisResult {
+	results := make([]rueidis.RedisResult, len(multi))
+	var others []rueidis.Completed
+	var at []int
+	for i, err := range held {
+		if err != nil {
+			results[i] = rueidis.NewErrorResult(err)
+			continue
+		}
+		others, at = append(others, multi[i]), append(at, i)
+	}
+	if transaction || !c.core.cluster() {
+		for _, err := range held {
+			if err != nil {
+				return guard.FailAll(len(multi), err)
+			}
+		}
+	}
+	if len(others) > 0 {
+		for j, r := range c.doMulti(ctx, others) {
+			results[at[j]] = r
+		}
+	}
+	return results
+}
+
+// gather does what a step asks for before the next attempt of k; false means
+// that there is none.
+func (c *Client) gather(ctx context.Context, s step, attempt int, cause error, k *command.Kept) bool {
 	switch s {
 	case resend:
 		return attempt <= attempts && c.core.budget.Take()
 	case await, awaitWrites:
-		if c.core.cluster() { // one node of many: the others serve
-			return !c.hasty && sleep(ctx, backoff(attempt))
+		if o := c.blame(cause, s == awaitWrites, k.Slot); o != nil {
+			return c.ready(ctx, o, k.Slot, k.ReadOnly)
 		}
-		return c.ready(ctx, c.core.wentAway(cause, s == awaitWrites))
+		return !c.hasty && sleep(ctx, backoff(attempt))
 	case pause:
 		return !c.hasty && sleep(ctx, backoff(attempt))
 	default:
 		return false
 	}
+}
+
+// blame begins the outage that a failure speaks of, and gives it if it is that
+// of the slot's node. In a cluster it may not be: the inner client may go by an
+// older table, the cluster as a whole may be down, or nobody serves the slot.
+// The call then tries again in a moment.
+func (c *Client) blame(cause error, writes bool, slot uint16) *outage {
+	if !c.core.cluster() {
+		return c.core.wentAway("", cause, writes)
+	}
+	at, known := c.core.nodeOf(slot)
+	if text, ok := reply(cause); !known || errors.Is(cause, rueidis.ErrNoSlot) || ok && outcome.Code(text) == "CLUSTERDOWN" {
+		c.core.refreshSlots()
+		return nil
+	}
+	dial := (*conn.DialError)(nil)
+	if errors.As(cause, &dial) && dial.Addr != at {
+		if !errors.Is(cause, errKnownAway) {
+			c.core.wentAway(dial.Addr, cause, writes)
+		}
+		return nil
+	}
+	return c.core.wentAway(at, cause, writes)
 }
 
 // attempts is how often a command that may be run twice is sent again after
@@ -185,28 +225,40 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // mend brings a failed command to an end.
-func (c *Client) mend(ctx context.Context, k *kept, r rueidis.RedisResult) rueidis.RedisResult {
+func (c *Client) mend(ctx context.Context, k *command.Kept, r rueidis.RedisResult) rueidis.RedisResult {
+	if next(ctx, r.Error(), k.Repeatable()) == giveUp { // an answer, if not the one hoped for: nothing to wait for
+		return r
+	}
 	waiting, cancel := c.core.patience(ctx)
 	defer cancel()
 	unsure := false // an attempt may have run
 	for attempt := 1; ; attempt++ {
 		err := r.Error()
-		s := next(waiting, err, k.repeatable())
+		s := next(waiting, err, k.Repeatable())
 		if s == giveUp {
 			return sure(r, unsure)
 		}
 		unsure = unsure || s == resend
-		if !c.gather(waiting, s, attempt, err) {
+		if !c.gather(waiting, s, attempt, err, k) {
 			return sure(outlasted(r, err, s), unsure)
 		}
-		r = c.send(ctx, c.rebuild(k))
+		c.core.retries.Add(1)
+		r = c.send(ctx, k.Again(c.B()))
 	}
 }
 
 // mendMulti brings the failed items of a batch to an end.
 func (c *Client) mendMulti(
-	ctx context.Context, copies []*kept, results []rueidis.RedisResult, transaction bool,
+	ctx context.Context, copies []*command.Kept, results []rueidis.RedisResult, transaction bool,
 ) []rueidis.RedisResult {
+	failed := false
+	for i := range results {
+		err := results[i].Error()
+		failed = failed || err != nil && next(ctx, err, copies[i].Repeatable()) != giveUp
+	}
+	if !failed {
+		return results
+	}
 	waiting, cancel := c.core.patience(ctx)
 	defer cancel()
 	unsure := make([]bool, len(results))
@@ -218,17 +270,17 @@ func (c *Client) mendMulti(
 	for attempt := 1; ; attempt++ {
 		var again []rueidis.Completed
 		var at []int
-		worst, cause := giveUp, error(nil)
+		worst, cause, whose := giveUp, error(nil), (*command.Kept)(nil)
 		for i := range results {
 			err := results[i].Error()
-			s := next(waiting, err, copies[i].repeatable() && !transaction)
+			s := next(waiting, err, copies[i].Repeatable() && !transaction)
 			if s == giveUp {
 				continue
 			}
 			at = append(at, i)
 			unsure[i] = unsure[i] || s == resend
 			if s > worst {
-				worst, cause = s, err
+				worst, cause, whose = s, err, copies[i]
 			}
 		}
 		if transaction && len(at) < len(results) { // some of it ran, or was refused for good
@@ -237,15 +289,16 @@ func (c *Client) mendMulti(
 		if len(at) == 0 {
 			return results
 		}
-		if !c.gather(waiting, worst, attempt, cause) {
+		if !c.gather(waiting, worst, attempt, cause, whose) {
 			for _, i := range at {
 				results[i] = outlasted(results[i], results[i].Error(), next(waiting, results[i].Error(), false))
 			}
 			return results
 		}
 		for _, i := range at {
-			again = append(again, c.rebuild(copies[i]))
+			again = append(again, copies[i].Again(c.B()))
 		}
+		c.core.retries.Add(uint64(len(again)))
 		for j, r := range c.sendMulti(ctx, again) {
 			results[at[j]] = r
 		}
@@ -283,40 +336,4 @@ type outageError struct{ cause error }
 func (e *outageError) Error() string        { return "the server is not available: " + describe(e.cause) }
 func (e *outageError) Unwrap() error        { return e.cause }
 func (e *outageError) Outcome() Outcome     { return NotApplied }
-func (e *outageError) unavailable()         {}
 func (e *outageError) Is(target error) bool { return target == ErrUnavailable }
-
-// harmlessTwice reports whether a command that writes leaves the same behind and
-// answers the same when it runs twice in a row. A command marked by the caller
-// with ToRetryable counts as such whatever it is.
-func harmlessTwice(words []string) bool {
-	rule, ok := harmless[strings.ToUpper(words[0])]
-	return ok && (rule == nil || rule(words[1:]))
-}
-
-// harmless lists such commands; a rule looks at the arguments. Those whose
-// answer tells what was there before (DEL, SADD, HSET) are not among them: the
-// second answer would be wrong.
-var harmless = map[string]func(args []string) bool{
-	"SET":   func(args []string) bool { return !anyOf(args[min(2, len(args)):], "NX", "XX", "GET", "IFEQ") },
-	"SETEX": nil, "PSETEX": nil, "MSET": nil, "HMSET": nil, "LSET": nil, "SETRANGE": nil,
-	"EXPIRE": always, "PEXPIRE": always, "EXPIREAT": always, "PEXPIREAT": always,
-	"PING": nil, "ECHO": nil, "INFO": nil, "COMMAND": nil, "WAIT": nil,
-	"SCRIPT": func(args []string) bool { return anyOf(args[:min(1, len(args))], "LOAD", "EXISTS") },
-}
-
-// always holds where no condition makes the second run differ from the first.
-func always(args []string) bool {
-	return !anyOf(args[min(2, len(args)):], "NX", "XX", "GT", "LT")
-}
-
-func anyOf(args []string, options ...string) bool {
-	for _, a := range args {
-		for _, o := range options {
-			if strings.EqualFold(a, o) {
-				return true
-			}
-		}
-	}
-	return false
-}

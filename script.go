@@ -6,12 +6,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/command"
+	"github.com/redstart-go/redstart/internal/guard"
 	"github.com/redstart-go/redstart/internal/outcome"
 	"github.com/redstart-go/redstart/key"
 )
@@ -61,8 +65,8 @@ func (s *Script) Exec(ctx context.Context, c *Client, keys, args []string) rueid
 
 // Command builds the command that runs the script, for DoMulti among others.
 func (s *Script) Command(c *Client, keys, args []string) rueidis.Completed {
-	if _, ok := c.core.scripts.Load(s.sha); !ok {
-		c.core.scripts.LoadOrStore(s.sha, &loaded{script: s})
+	if c.core.scripts.Load(s.sha) == nil {
+		c.core.scripts.Store(s.sha, &loaded{script: s})
 	}
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
 }
@@ -89,26 +93,51 @@ func (c *core) oneSlot(script string, keys []string) error {
 // loaded is a script registered with a client.
 type loaded struct {
 	script *Script
-	epoch  atomic.Uint64 // one more than the epoch in which the server was last seen to know it
+	epoch  atomic.Uint64 // one more than the connections made when the server was last seen to know it
+}
+
+// scripts are those registered, by their hash. Few are added, all calls look.
+type scripts struct {
+	known atomic.Pointer[map[string]*loaded]
+}
+
+// Load gives a script; nil for none.
+func (s *scripts) Load(sha string) *loaded {
+	known := s.known.Load()
+	if known == nil {
+		return nil
+	}
+	return (*known)[sha]
+}
+
+// Store registers a script, unless one of that hash is.
+func (s *scripts) Store(sha string, l *loaded) {
+	for {
+		known := s.known.Load()
+		more := map[string]*loaded{sha: l}
+		if known != nil {
+			maps.Copy(more, *known)
+		}
+		if s.known.CompareAndSwap(known, &more) {
+			return
+		}
+	}
 }
 
 const evalsha = "EVALSHA"
 
-// scriptOf finds the registered script that cmd runs and copies its arguments
-// (numkeys, keys, args): the client recycles the command with its reply.
-func (c *core) scriptOf(cmd *rueidis.Completed) (*loaded, []string) {
+// scriptOf finds the registered script that cmd runs; nil for one that is not
+// ours: the caller sees what the server says.
+func (c *core) scriptOf(cmd *rueidis.Completed) *loaded {
 	words := cmd.Commands()
 	if words[0] != evalsha || len(words) < 3 {
-		return nil, nil
+		return nil
 	}
-	v, ok := c.scripts.Load(words[1])
-	if !ok {
-		return nil, nil // not ours: the caller sees what the server says
-	}
-	return v.(*loaded), append(make([]string, 0, len(words)-2), words[2:]...)
+	return c.scripts.Load(words[1])
 }
 
-// whole is the command that runs the script by its text.
+// whole is the command that runs the script by its text. args are numkeys, keys
+// and arguments.
 func (c *Client) whole(l *loaded, args []string) rueidis.Completed {
 	keys, _ := strconv.Atoi(args[0])
 	keys = min(max(keys, 0), len(args)-1)
@@ -117,13 +146,17 @@ func (c *Client) whole(l *loaded, args []string) rueidis.Completed {
 }
 
 // runScript sends a script by its hash, by its text when that is unknown.
-func (c *Client) runScript(ctx context.Context, cmd rueidis.Completed, l *loaded, args []string) rueidis.RedisResult {
-	epoch := c.core.epoch.Load()
-	r := c.doScript(ctx, cmd)
-	if unknownScript(r.Error()) {
-		r = c.doScript(ctx, c.whole(l, args))
+func (c *Client) runScript(ctx context.Context, cmd rueidis.Completed, l *loaded) rueidis.RedisResult {
+	epoch := c.core.conns.Made()
+	k := command.Keep(&cmd)
+	r := c.doKept(ctx, cmd, k)
+	if err := r.Error(); err != nil {
+		if r = judged(r); unknownScript(err) {
+			r = c.doScript(ctx, c.whole(l, k.Words[2:]))
+		}
 	}
-	if r.Error() == nil {
+	k.Drop()
+	if l.epoch.Load() != epoch+1 && r.Error() == nil { // all callers share it
 		l.epoch.Store(epoch + 1)
 	}
 	return r
@@ -139,6 +172,9 @@ func (c *Client) doScript(ctx context.Context, cmd rueidis.Completed) rueidis.Re
 // been written.
 func judged(r rueidis.RedisResult) rueidis.RedisResult {
 	err := r.Error()
+	if err == nil {
+		return r
+	}
 	text, ok := reply(err)
 	if !ok || outcome.OfScript(text) == NotApplied {
 		return r
@@ -153,24 +189,6 @@ func (e *scriptError) Error() string    { return describe(e.err) }
 func (e *scriptError) Unwrap() error    { return e.err }
 func (e *scriptError) Outcome() Outcome { return Unknown }
 
-// runsCode reports whether the command runs a script or a function.
-func runsCode(cmd *rueidis.Completed) bool {
-	switch verb := cmd.Commands()[0]; len(verb) {
-	case len("EVAL"):
-		return strings.EqualFold(verb, "EVAL")
-	case len("EVALSHA"):
-		return verb[0]|0x20 == 'e' && (strings.EqualFold(verb, "EVALSHA") || strings.EqualFold(verb, "EVAL_RO"))
-	case len("EVALSHA_RO"):
-		return strings.EqualFold(verb, "EVALSHA_RO")
-	case len("FCALL"):
-		return verb[0]|0x20 == 'f' && strings.EqualFold(verb, "FCALL")
-	case len("FCALL_RO"):
-		return verb[0]|0x20 == 'f' && strings.EqualFold(verb, "FCALL_RO")
-	default:
-		return false
-	}
-}
-
 // runScripts sends a batch in which scripts occur. Those that the server may
 // not know yet are loaded first, so that the order of the batch holds.
 func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
@@ -182,13 +200,16 @@ func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []ru
 	ran := make([]bool, len(multi))
 	var unsure []*loaded
 	transaction := false
-	epoch := c.core.epoch.Load()
+	epoch := c.core.conns.Made()
 	for i := range multi {
-		ran[i] = runsCode(&multi[i])
-		items[i].l, items[i].args = c.core.scriptOf(&multi[i])
+		ran[i] = command.RunsCode(&multi[i])
+		items[i].l = c.core.scriptOf(&multi[i])
 		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
-		if l := items[i].l; l != nil && l.epoch.Load() != epoch+1 {
-			unsure = append(unsure, l)
+		if l := items[i].l; l != nil {
+			items[i].args = slices.Clone(multi[i].Commands()[2:]) // the command is recycled with its reply
+			if l.epoch.Load() != epoch+1 {
+				unsure = append(unsure, l)
+			}
 		}
 	}
 	err := error(nil)
@@ -205,7 +226,7 @@ func (c *Client) runScripts(ctx context.Context, multi []rueidis.Completed) []ru
 		return judgedMulti(c.doMulti(ctx, sent), ran)
 	}
 	if err != nil {
-		return failAll(len(multi), err)
+		return guard.FailAll(len(multi), err)
 	}
 	results := c.doMulti(ctx, multi)
 	var again []rueidis.Completed
@@ -254,6 +275,9 @@ func (c *Client) load(ctx context.Context, scripts []*loaded, epoch uint64) erro
 }
 
 func unknownScript(err error) bool {
+	if err == nil { // nearly always: looking into one allocates
+		return false
+	}
 	var re *rueidis.RedisError
 	return errors.As(err, &re) && !re.IsNil() && strings.HasPrefix(re.Error(), "NOSCRIPT No matching script")
 }

@@ -3,9 +3,9 @@ package redstart
 import (
 	"context"
 	"errors"
-	"net"
 	"time"
 
+	"github.com/redstart-go/redstart/internal/conn"
 	"github.com/redstart-go/redstart/internal/topology"
 )
 
@@ -18,43 +18,40 @@ const (
 
 // follow starts the watch over a primary by Sentinel and waits until one is
 // known.
-func (c *Client) follow(ctx context.Context, d *dialer) error {
+func (c *Client) follow(ctx context.Context, d *conn.Dialer) error {
 	core := c.core
-	dial := func(ctx context.Context, addr string) (net.Conn, error) {
-		return d.reach(ctx, &net.Dialer{Timeout: d.timeout}, "tcp", addr)
-	}
-	d.watcher = topology.NewWatcher(topology.Config{
-		Sentinels:    d.target.sentinels,
-		Name:         d.target.addr,
-		DialSentinel: dial,
-		DialNode:     dial,
+	d.Watcher = topology.NewWatcher(topology.Config{
+		Sentinels:    d.Target.Sentinels,
+		Name:         d.Target.Addr,
+		DialSentinel: d.Plain,
+		DialNode:     d.Plain,
 		SentinelAuth: func(context.Context) (string, string, error) {
 			return core.cfg.SentinelUsername, core.cfg.SentinelPassword, nil
 		},
-		NodeAuth: d.auth,
+		NodeAuth: d.Auth,
 		Every:    watchEvery,
 		Timeout:  watchTimeout,
 		Switched: func(from, to string) {
 			if to == "" {
-				core.wentAway(&topology.NoPrimaryError{Name: d.target.addr, Heard: true}, false)
+				core.wentAway("", &topology.NoPrimaryError{Name: d.Target.Addr, Heard: true}, false)
 			}
 			core.probeNow()
 			call(core.cfg.Events.Primary, PrimaryInfo{From: from, To: to})
 		},
 		Blind: func(blind bool) {
 			if blind && core.cfg.WithoutSentinel == RefuseWrites {
-				core.wentAway(errBlind, true)
+				core.wentAway("", errBlind, true)
 			}
 			core.probeNow()
 			call(core.cfg.Events.Sentinel, SentinelInfo{Reachable: !blind})
 		},
 	})
-	if err := c.Go(d.watcher.Run); err != nil {
+	if err := c.Go(d.Watcher.Run); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, core.cfg.Timeout)
 	defer cancel()
-	_, err := d.watcher.Await(ctx)
+	_, err := d.Watcher.Await(ctx)
 	return err
 }
 
@@ -63,5 +60,5 @@ var errBlind = errors.New("no sentinel answers, and Config.WithoutSentinel refus
 
 // blind reports whether writes are to wait for a sentinel.
 func (c *core) blind() bool {
-	return c.dialer.watcher != nil && c.cfg.WithoutSentinel == RefuseWrites && c.dialer.watcher.Blind()
+	return c.dialer.Watcher != nil && c.cfg.WithoutSentinel == RefuseWrites && c.dialer.Watcher.Blind()
 }

@@ -63,7 +63,7 @@ func (u *unsupported) Is(target error) bool { return target == ErrUnsupported }
 
 type serverMemo struct {
 	mu    sync.Mutex
-	epoch uint64 // plus one, so that zero is never
+	epoch uint64 // the connections made then, plus one, so that zero is never
 	Server
 }
 
@@ -71,7 +71,7 @@ type serverMemo struct {
 // long as the connections hold; after a new one it asks again.
 func (c *Client) Server(ctx context.Context) (Server, error) {
 	m := &c.core.server
-	epoch := c.core.epoch.Load() + 1
+	epoch := c.core.conns.Made() + 1
 	m.mu.Lock()
 	known, at := m.Server, m.epoch
 	m.mu.Unlock()

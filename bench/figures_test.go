@@ -1,13 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"math"
-	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/redstart-go/redstart/cache"
 )
 
 func TestSpread(t *testing.T) {
@@ -73,38 +69,5 @@ func TestTableIsAligned(t *testing.T) {
 	writeTable(&b, [][]string{{"", "µs"}, {"größer", "1.50"}, {"b", "100.25"}})
 	if want := "            µs\ngrößer    1.50\nb       100.25\n"; b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
-	}
-}
-
-// Every codec gives the struct back, so that all contestants of the benchmark do the same work.
-func TestProductSurvivesEveryCodec(t *testing.T) {
-	want := makeProduct(123456)
-	if text, err := json.Marshal(want); err != nil || len(text) < 850 || len(text) > 870 {
-		t.Errorf("%d bytes as JSON, %v", len(text), err)
-	}
-	for _, codec := range []cache.Codec[product]{cache.JSON[product](), cache.Msgpack[product](), cache.MsgpackMap[product]()} {
-		raw, err := codec.Append(nil, want)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := codec.Decode(raw); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %+v, %v", codec.Name(), got, err)
-		}
-	}
-	codec, ok := cache.Generated[fastProduct]()
-	if !ok {
-		t.Fatal("fastProduct has no generated methods")
-	}
-	raw, err := codec.Append(nil, fastProduct(want))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := codec.Decode(raw); err != nil || !reflect.DeepEqual(product(got), want) {
-		t.Errorf("generated: %+v, %v", got, err)
-	}
-	for n := range raw {
-		if _, err := codec.Decode(raw[:n]); err == nil {
-			t.Fatalf("cut to %d of %d bytes: decoded all the same", n, len(raw))
-		}
 	}
 }

@@ -4,6 +4,8 @@
 //	go run ./bench --only hit,stampede  some of them
 //	go run ./bench --rounds 21          steadier figures
 //	go run ./bench --json               one object for programs
+//	go run ./bench --guarantees GUARANTEES.md
+//	                                    also writes the rows of that page whose figures come from here
 //
 // A round measures every contestant once, in an order of its own, and the control twice: a ratio is taken inside a
 // round, its median is printed with the quartiles over all rounds, and so is the control's ratio to itself, which says
@@ -36,7 +38,7 @@ func main() {
 
 // benchmarks are all there are, in the order in which they run.
 func benchmarks() []benchmark {
-	return []benchmark{hitBenchmark{}, structBenchmark{}, stampedeBenchmark{}}
+	return []benchmark{hitBenchmark{}, structBenchmark{}, stampedeBenchmark{}, callBenchmark{}, layerBenchmark{}}
 }
 
 // run is main without the process: 0 done, 1 something could not be measured, 2 wrong usage.
@@ -52,6 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		rounds = flags.Int("rounds", 11, "rounds; a ratio wants nine or more")
 		quick  = flags.Bool("quick", false, "two short rounds, which show that it works and not how fast")
 		asJSON = flags.Bool("json", false, "print one JSON object")
+		page   = flags.String("guarantees", "", "write the figures of promises into this `page`, GUARANTEES.md")
 	)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -73,6 +76,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "bench: takes flags only, and at least one round; see --help")
 		return 2
 	}
+	if *page != "" && (*quick || *rounds < leastRounds) {
+		fmt.Fprintf(stderr, "bench: --guarantees needs %d rounds or more, and not --quick\n", leastRounds)
+		return 2
+	}
 	l := lab{rounds: *rounds, quick: *quick, progress: stderr}
 	if *quick {
 		l.rounds = 2
@@ -87,9 +94,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	} else {
 		err = rep.writeText(stdout)
 	}
+	if err == nil && *page != "" {
+		err = keepPromises(rep, *page)
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 1
 	}
 	return 0
+}
+
+func keepPromises(rep report, page string) error {
+	all, err := rep.promises()
+	if err != nil {
+		return err
+	}
+	return writePromises(page, all)
 }

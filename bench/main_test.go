@@ -89,9 +89,11 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{[]string{"--help"}, 0, "-rounds"},
-		{[]string{"--only", "hit,nothing"}, 2, "there are hit, struct, stampede"},
+		{[]string{"--only", "hit,nothing"}, 2, "there are hit, struct, stampede, call, layer"},
 		{[]string{"--rounds", "0"}, 2, "at least one round"},
 		{[]string{"hit"}, 2, "flags only"},
+		{[]string{"--guarantees", "x", "--quick"}, 2, "--guarantees needs 9 rounds"},
+		{[]string{"--guarantees", "x", "--rounds", "8"}, 2, "--guarantees needs 9 rounds"},
 		{[]string{"--nonsense"}, 2, "not defined"},
 	} {
 		var out, errs bytes.Buffer

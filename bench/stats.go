@@ -59,3 +59,12 @@ func mean(a, b []float64) []float64 {
 	}
 	return m
 }
+
+// less subtracts figure by figure.
+func less(a, b []float64) []float64 {
+	rest := make([]float64, len(a))
+	for i := range a {
+		rest[i] = a[i] - b[i]
+	}
+	return rest
+}

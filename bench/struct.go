@@ -9,6 +9,7 @@ import (
 	gocache "github.com/go-redis/cache/v9"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/bench/product"
 	"github.com/redstart-go/redstart/cache"
 )
 
@@ -34,7 +35,7 @@ func (b structBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 	if err != nil {
 		return nil, err
 	}
-	size, err := json.Marshal(makeProduct(1))
+	size, err := json.Marshal(product.Make(1))
 	if err != nil {
 		return nil, err
 	}
@@ -52,14 +53,14 @@ func (b structBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 
 func (structBenchmark) readers(ctx context.Context, c *clients) ([]reader, error) {
 	for id := firstID; id < firstID+hitKeys; id++ {
-		text, err := json.Marshal(makeProduct(int64(id)))
+		text, err := json.Marshal(product.Make(int64(id)))
 		if err != nil {
 			return nil, err
 		}
 		if err := c.set(ctx, plainKey(id), string(text)); err != nil {
 			return nil, err
 		}
-		if err := c.goCache.Set(&gocache.Item{Ctx: ctx, Key: packedKey(id), Value: makeProduct(int64(id)), TTL: ttl}); err != nil {
+		if err := c.goCache.Set(&gocache.Item{Ctx: ctx, Key: packedKey(id), Value: product.Make(int64(id)), TTL: ttl}); err != nil {
 			return nil, err
 		}
 	}
@@ -70,19 +71,19 @@ func (structBenchmark) readers(ctx context.Context, c *clients) ([]reader, error
 		return err
 	}
 	all := []reader{{name: "rueidis, encoding/json", about: "GET, its own defaults: the control", get: func(ctx context.Context, id int) error {
-		var p product
+		var p product.Product
 		err := c.rueidis.Do(ctx, c.rueidis.B().Get().Key(plainKey(id)).Build()).DecodeJSON(&p)
 		return is(id, p.ID, err)
 	}}}
 	for _, codec := range []struct {
 		name, about, key string
-		codec            cache.Codec[product]
+		codec            cache.Codec[product.Product]
 	}{
 		{"redstart, msgpack", "structs as arrays: the default codec", "array:<id>", nil},
-		{"redstart, msgpack map", "structs as maps by field name", "named:<id>", cache.MsgpackMap[product]()},
-		{"redstart, JSON", "encoding/json", "jsons:<id>", cache.JSON[product]()},
+		{"redstart, msgpack map", "structs as maps by field name", "named:<id>", cache.MsgpackMap[product.Product]()},
+		{"redstart, JSON", "encoding/json", "jsons:<id>", cache.JSON[product.Product]()},
 	} {
-		products, err := cached(ctx, c.redstart, codec.key, codec.codec, makeProduct)
+		products, err := cached(ctx, c.redstart, codec.key, codec.codec, product.Make)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +92,7 @@ func (structBenchmark) readers(ctx context.Context, c *clients) ([]reader, error
 			return is(id, p.ID, err)
 		}})
 	}
-	fast, err := cached(ctx, c.redstart, "quick:<id>", nil, func(id int64) fastProduct { return fastProduct(makeProduct(id)) })
+	fast, err := cached(ctx, c.redstart, "quick:<id>", nil, func(id int64) product.Fast { return product.Fast(product.Make(id)) })
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (structBenchmark) readers(ctx context.Context, c *clients) ([]reader, error
 			return is(id, p.ID, err)
 		}},
 		reader{name: "go-redis/cache", about: "Once over go-redis; it writes msgpack and compresses with s2", get: func(ctx context.Context, id int) error {
-			var p product
+			var p product.Product
 			err := c.goCache.Once(&gocache.Item{
 				Ctx: ctx, Key: packedKey(id), Value: &p, TTL: ttl,
 				Do: func(*gocache.Item) (any, error) { return nil, errMiss },

@@ -54,7 +54,7 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	if err != nil {
 		return nil, err
 	}
-	client = client.FailFast() // there is the source to turn to
+	client = client.FailFast().OnPrimary() // there is the source to turn to; a replica may hold what was invalidated
 	c := &Cache[K, V]{
 		client:   client,
 		cfg:      cfg,

@@ -26,8 +26,9 @@ func through(t *testing.T, s *redstarttest.Server, cfg redstart.Config) (*proxy.
 // A claim that the network delivers late, after its connection was lost, a
 // second claim has been made and an invalidation has returned, must not let
 // the load under way be stored.
-func TestLateClaim(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestLateClaim(t *testing.T) { alone(t, lateClaim) } // a proxy stands before it
+
+func lateClaim(t *testing.T, s *redstarttest.Server) {
 	p, c := through(t, s, redstart.Config{Timeout: 200 * time.Millisecond})
 	var version atomic.Int64
 	version.Store(1)
@@ -69,8 +70,9 @@ func TestLateClaim(t *testing.T) {
 }
 
 // A caller who leaves while his claim is on its way leaves no lease behind.
-func TestAbandonedClaim(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestAbandonedClaim(t *testing.T) { alone(t, abandonedClaim) } // a proxy stands before it
+
+func abandonedClaim(t *testing.T, s *redstarttest.Server) {
 	p, c := through(t, s, redstart.Config{})
 	a := users(t, c, fresh)
 	b := users(t, open(t, s.URL(), redstart.Config{}), fresh)
@@ -95,8 +97,10 @@ func TestAbandonedClaim(t *testing.T) {
 	}
 }
 
-func TestAdoptThatPanics(t *testing.T) {
-	us := users(t, embeddedClient(t), fresh, func(cfg *Config[int, user]) {
+func TestAdoptThatPanics(t *testing.T) { onServers(t, adoptThatPanics) }
+
+func adoptThatPanics(t *testing.T, url string) {
+	us := users(t, open(t, url, redstart.Config{}), fresh, func(cfg *Config[int, user]) {
 		cfg.Adopt = func(raw []byte) (user, error) { return user{Name: string(raw[:100])}, nil }
 	})
 	put(t, us.client, "user:1", "short")
@@ -106,8 +110,9 @@ func TestAdoptThatPanics(t *testing.T) {
 }
 
 // One lost connection is no outage: the read is sent again.
-func TestLostReadIsRepeated(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestLostReadIsRepeated(t *testing.T) { alone(t, lostReadIsRepeated) } // a proxy stands before it
+
+func lostReadIsRepeated(t *testing.T, s *redstarttest.Server) {
 	p, c := through(t, s, redstart.Config{})
 	us := users(t, c, fresh)
 	if err := us.Set(t.Context(), 1, user{Name: "cached"}); err != nil {
@@ -123,8 +128,10 @@ func TestLostReadIsRepeated(t *testing.T) {
 }
 
 // Callers who share an answer do not share its memory.
-func TestNobodySharesMemory(t *testing.T) {
-	c := embeddedClient(t)
+func TestNobodySharesMemory(t *testing.T) { onServers(t, nobodySharesMemory) }
+
+func nobodySharesMemory(t *testing.T, url string) {
+	c := open(t, url, redstart.Config{})
 	blobs, err := New(c, Config[int, []byte]{
 		Key:      "blob:<id>",
 		Adopt:    func(raw []byte) ([]byte, error) { return raw, nil },

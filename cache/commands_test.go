@@ -18,8 +18,9 @@ var update = flag.Bool("update", false, "rewrite testdata/commands.golden")
 
 // The commands of each call are pinned, so that one more round trip is seen in
 // review.
-func TestCommandsOfEachCall(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestCommandsOfEachCall(t *testing.T) { alone(t, commandsOfEachCall) } // a proxy stands before it
+
+func commandsOfEachCall(t *testing.T, s *redstarttest.Server) {
 	p, err := proxy.New(s.Addr())
 	if err != nil {
 		t.Fatal(err)

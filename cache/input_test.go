@@ -73,8 +73,10 @@ func TestWhatIsNoEntryIsAMiss(t *testing.T) {
 	})
 }
 
-func TestValuesThatLookLikeEntries(t *testing.T) {
-	c := embeddedClient(t)
+func TestValuesThatLookLikeEntries(t *testing.T) { onServers(t, valuesThatLookLikeEntries) }
+
+func valuesThatLookLikeEntries(t *testing.T, url string) {
+	c := open(t, url, redstart.Config{})
 	inner := frame.Make(frame.Lease, 0, 0, "0123456789abcdef")
 	blobs, err := New(c, Config[string, string]{Key: "blob:<id>", Load: func(context.Context, string) (string, error) { return inner, nil }})
 	if err != nil {
@@ -87,8 +89,10 @@ func TestValuesThatLookLikeEntries(t *testing.T) {
 	}
 }
 
-func TestChangedStructIsAMiss(t *testing.T) {
-	c := embeddedClient(t)
+func TestChangedStructIsAMiss(t *testing.T) { onServers(t, changedStructIsAMiss) }
+
+func changedStructIsAMiss(t *testing.T, url string) {
+	c := open(t, url, redstart.Config{})
 	type v1 struct{ A, B string }
 	type v2 struct{ B, A string }
 	one, err := New(c, Config[int, v1]{Key: "thing:<id>", Load: func(context.Context, int) (v1, error) { return v1{"a", "b"}, nil }})
@@ -112,8 +116,10 @@ func TestChangedStructIsAMiss(t *testing.T) {
 	}
 }
 
-func TestAdopt(t *testing.T) {
-	c := embeddedClient(t)
+func TestAdopt(t *testing.T) { onServers(t, adopts) }
+
+func adopts(t *testing.T, url string) {
+	c := open(t, url, redstart.Config{})
 	us := users(t, c, fresh, func(cfg *Config[int, user]) {
 		cfg.Adopt = func(raw []byte) (user, error) {
 			name, ok := strings.CutPrefix(string(raw), "name=")
@@ -230,8 +236,10 @@ func TestConfigReportsEveryField(t *testing.T) {
 	}
 }
 
-func TestIDs(t *testing.T) {
-	c := embeddedClient(t)
+func TestIDs(t *testing.T) { onServers(t, ids) }
+
+func ids(t *testing.T, url string) {
+	c := open(t, url, redstart.Config{})
 	long := strings.Repeat("x", 10<<10)
 	names, err := New(c, Config[string, string]{Key: "n:<id>", Load: func(_ context.Context, id string) (string, error) { return "of " + id, nil }})
 	if err != nil {

@@ -113,8 +113,10 @@ func TestPanicGoesToItsCallerOnly(t *testing.T) {
 	})
 }
 
-func TestGoexitIsAnError(t *testing.T) {
-	us := users(t, embeddedClient(t), func(context.Context, int) (user, error) {
+func TestGoexitIsAnError(t *testing.T) { onServers(t, goexitIsAnError) }
+
+func goexitIsAnError(t *testing.T, url string) {
+	us := users(t, open(t, url, redstart.Config{}), func(context.Context, int) (user, error) {
 		runtime.Goexit()
 		return user{}, nil
 	})

@@ -5,14 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/embedded"
 	"github.com/redstart-go/redstart/redstarttest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // user is the value most tests cache.
 type user struct {
@@ -22,8 +18,9 @@ type user struct {
 	Tags []string
 }
 
-// onServers runs a test on every server that is here: the embedded one, a
-// redis-server, and those of REDSTART_TEST_SERVERS.
+// onServers runs a test everywhere: on the embedded server, a redis-server and
+// those of REDSTART_TEST_SERVERS, on one that refuses to track keys, in a cluster
+// and under Sentinel. The test may change nothing but keys, and finds none.
 func onServers(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) {
@@ -31,18 +28,13 @@ func onServers(t *testing.T, test func(t *testing.T, url string)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.Close()
+		t.Cleanup(func() { _ = s.Close() })
 		test(t, s.URL())
 	})
-	launchers := redstarttest.Launchers()
-	if len(launchers) == 0 {
-		t.Run("redis-server", func(t *testing.T) { redstarttest.Run(t, redstarttest.ServerConfig{}) })
-	}
-	for _, l := range launchers {
-		t.Run(l.Name, func(t *testing.T) {
-			test(t, redstarttest.Run(t, redstarttest.ServerConfig{Path: l.Path}).URL())
-		})
-	}
+	alone(t, func(t *testing.T, s *redstarttest.Server) { test(t, s.URL()) })
+	t.Run("deaf", func(t *testing.T) { test(t, deaf(t, redstarttest.Run(t, redstarttest.ServerConfig{}))) })
+	t.Run("cluster", func(t *testing.T) { test(t, cluster(t)) })
+	t.Run("sentinel", func(t *testing.T) { test(t, sentinel(t)) })
 }
 
 // open gives a client that is closed before the server stops.

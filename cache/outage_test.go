@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,34 +27,38 @@ func TestServerThatRefusesWrites(t *testing.T) {
 		"read-only": {"REPLICAOF", "127.0.0.1", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := redstarttest.Run(t, redstarttest.ServerConfig{})
-			us := users(t, open(t, s.URL(), redstart.Config{}), fresh)
-			if err := us.Set(t.Context(), 2, user{Name: "cached"}); err != nil {
-				t.Fatal(err)
-			}
-			command(t, s, refuse...)
-			if u, err := us.Get(t.Context(), 1); err != nil || u.Name != "fresh" {
-				t.Errorf("a miss: Get = %+v, %v, want it loaded", u, err)
-			}
-			if u, err := us.Get(t.Context(), 2); err != nil || u.Name != "cached" {
-				t.Errorf("a hit: Get = %+v, %v", u, err)
-			}
-			err := us.Set(t.Context(), 1, user{})
-			want := map[string]error{"full": redstart.ErrFull, "read-only": redstart.ErrReadOnly}[name]
-			if !errors.Is(err, want) || !errors.Is(err, redstart.ErrUnavailable) || redstart.OutcomeOf(err) != redstart.NotApplied {
-				t.Errorf("Set = %v (%v), want %v", err, redstart.OutcomeOf(err), want)
-			}
-			if s := us.Stats(); s.Uncached != 1 {
-				t.Errorf("Uncached = %d", s.Uncached)
-			}
+			alone(t, func(t *testing.T, s *redstarttest.Server) { serverThatRefusesWrites(t, s, name, refuse) }) // configures it
 		})
+	}
+}
+
+func serverThatRefusesWrites(t *testing.T, s *redstarttest.Server, name string, refuse []string) {
+	us := users(t, open(t, s.URL(), redstart.Config{}), fresh)
+	if err := us.Set(t.Context(), 2, user{Name: "cached"}); err != nil {
+		t.Fatal(err)
+	}
+	command(t, s, refuse...)
+	if u, err := us.Get(t.Context(), 1); err != nil || u.Name != "fresh" {
+		t.Errorf("a miss: Get = %+v, %v, want it loaded", u, err)
+	}
+	if u, err := us.Get(t.Context(), 2); err != nil || u.Name != "cached" {
+		t.Errorf("a hit: Get = %+v, %v", u, err)
+	}
+	err := us.Set(t.Context(), 1, user{})
+	want := map[string]error{"full": redstart.ErrFull, "read-only": redstart.ErrReadOnly}[name]
+	if !errors.Is(err, want) || !errors.Is(err, redstart.ErrUnavailable) || redstart.OutcomeOf(err) != redstart.NotApplied {
+		t.Errorf("Set = %v (%v), want %v", err, redstart.OutcomeOf(err), want)
+	}
+	if s := us.Stats(); s.Uncached != 1 {
+		t.Errorf("Uncached = %d", s.Uncached)
 	}
 }
 
 // While the server is away no more loads run at once than allowed, the rest
 // fails at once, and after its return everything is as before.
-func TestOutageBoundsLoads(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestOutageBoundsLoads(t *testing.T) { alone(t, outageBoundsLoads) } // kills it
+
+func outageBoundsLoads(t *testing.T, s *redstarttest.Server) {
 	c := open(t, s.URL(), redstart.Config{OutageLoads: 3})
 	var running, most atomic.Int64
 	release := make(chan struct{})
@@ -105,8 +108,9 @@ func TestOutageBoundsLoads(t *testing.T) {
 	})
 }
 
-func TestFrozenServerHoldsNobody(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestFrozenServerHoldsNobody(t *testing.T) { alone(t, frozenServerHoldsNobody) } // freezes it
+
+func frozenServerHoldsNobody(t *testing.T, s *redstarttest.Server) {
 	c := open(t, s.URL(), redstart.Config{Timeout: 400 * time.Millisecond, DialTimeout: 100 * time.Millisecond})
 	us := users(t, c, fresh)
 	if err := us.Set(t.Context(), 1, user{Name: "cached"}); err != nil {
@@ -141,8 +145,9 @@ func TestFrozenServerHoldsNobody(t *testing.T) {
 	})
 }
 
-func TestRestartFlushAndForgottenScripts(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestRestartFlushAndForgottenScripts(t *testing.T) { alone(t, restartFlushAndForgottenScripts) } // restarts it
+
+func restartFlushAndForgottenScripts(t *testing.T, s *redstarttest.Server) {
 	us := users(t, open(t, s.URL(), redstart.Config{}), fresh)
 	for _, calamity := range []func(){
 		func() { command(t, s, "SCRIPT", "FLUSH") },
@@ -171,9 +176,7 @@ func TestRestartFlushAndForgottenScripts(t *testing.T) {
 
 // Without tracking, here refused by an ACL, waiters poll.
 func TestWithoutTracking(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	command(t, s, "ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
-	url := fmt.Sprintf("redis://app:secret@%s", s.Addr())
+	url := deaf(t, redstarttest.Run(t, redstarttest.ServerConfig{}))
 	var loads atomic.Int64
 	var caches []*Cache[int, user]
 	caches = fleet(t, url, 3, func(context.Context, int) (user, error) {
@@ -198,8 +201,9 @@ func TestWithoutTracking(t *testing.T) {
 
 // What a lost reply leaves behind is found again: the lease by its mark, the
 // fill by its value.
-func TestLostReplies(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+func TestLostReplies(t *testing.T) { alone(t, lostReplies) } // a proxy stands before it
+
+func lostReplies(t *testing.T, s *redstarttest.Server) {
 	for _, lost := range []string{"SET", "EVALSHA", "EVAL", "GET"} {
 		t.Run(lost, func(t *testing.T) {
 			p, err := proxy.New(s.Addr())
@@ -234,9 +238,11 @@ func TestLostReplies(t *testing.T) {
 	}
 }
 
-func TestCloseEndsLoads(t *testing.T) {
-	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	c, err := redstart.Open(t.Context(), s.URL(), redstart.Config{})
+func TestCloseEndsLoads(t *testing.T) { onServers(t, closeEndsLoads) }
+
+func closeEndsLoads(t *testing.T, url string) {
+	other := open(t, url, redstart.Config{})
+	c, err := redstart.Open(t.Context(), url, redstart.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +259,7 @@ func TestCloseEndsLoads(t *testing.T) {
 	if err := <-got; !errors.Is(err, redstart.ErrClosed) {
 		t.Errorf("Get = %v", err)
 	}
-	if n, err := s.Do(t.Context(), "EXISTS", "user:1"); err != nil || n != int64(0) {
+	if n, err := other.Do(t.Context(), other.B().Exists().Key("user:1").Build()).AsInt64(); err != nil || n != 0 {
 		t.Errorf("the lease stayed behind: %v, %v", n, err)
 	}
 	if _, err := us.Get(t.Context(), 1); err == nil || errors.Is(err, redstart.ErrUnavailable) {

@@ -26,9 +26,11 @@ var layers = []struct {
 		"internal/lease", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
 	}},
 	{"the client", []string{"."}},
+	{"parts of the client", []string{"internal/replicas", "internal/conn"}},
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
-		"internal/outcome", "internal/topology", "internal/frame", "internal/schema", "internal/turns",
+		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
+		"internal/schema", "internal/turns",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
@@ -38,6 +40,7 @@ var layers = []struct {
 var drawn = []arrow{
 	{"session", "cache/journal"},
 	{"index", "document"},
+	{"internal/replicas", "internal/conn"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
 }

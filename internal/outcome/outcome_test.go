@@ -65,3 +65,18 @@ func TestAway(t *testing.T) {
 		}
 	}
 }
+
+// Of a reply's own text only what names no argument is shown.
+func TestDescribe(t *testing.T) {
+	for reply, want := range map[string]string{
+		"OOM command not allowed when used memory > 'maxmemory'.":      "OOM: " + adviceFor["OOM"],
+		"ERR unknown command 'hunter2', with args":                     "ERR: unknown command",
+		"unknown subcommand or wrong number of arguments (see) `x`":    "ERR: unknown subcommand or wrong number of arguments",
+		"ERR Error compiling script (new function): user_script:1: hu": "ERR: a script failed on the server",
+		"NOGROUP No such key 'hunter2'":                                "NOGROUP: No such key",
+	} {
+		if got := Describe(reply); got != want {
+			t.Errorf("Describe(%q) = %q, want %q", reply, got, want)
+		}
+	}
+}

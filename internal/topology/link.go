@@ -185,5 +185,25 @@ func Ask(ctx context.Context, dial Dialer, auth Auth, addr string, words ...stri
 	return l.ask(ctx, words...)
 }
 
+// Prepare makes a connection on which each command was sent and answered, with
+// whatever answer: READONLY, say, which only a cluster's node knows.
+func Prepare(ctx context.Context, dial Dialer, auth Auth, addr string, commands ...[]string) (net.Conn, error) {
+	l := &link{addr: addr, dial: dial, auth: auth}
+	if err := l.connect(ctx); err != nil {
+		return nil, err
+	}
+	for _, words := range commands {
+		if _, err := l.exchange(ctx, words); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	if err := l.conn.SetDeadline(time.Time{}); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l.conn, nil
+}
+
 // IsPrimary reports whether the answer to ROLE is a primary's.
 func IsPrimary(answer any) bool { return roleOf(answer) == primary }

@@ -3,6 +3,11 @@
 // jittered poll stands behind it, for messages that never come, and in its
 // place where there is no tracking. A wake-up is a hint: the caller looks
 // again. The message's key is never taken for a value.
+//
+// A [Session] hears one server. In a cluster there is one for each primary that
+// has a key which is slept on; while a slot moves or a primary is replaced its
+// sleepers poll. Over independent shards they always do: nothing tells which
+// shard has a key.
 package wake
 
 import (
@@ -38,33 +43,30 @@ type Waker struct {
 
 	mu       sync.Mutex
 	sleepers map[string][]chan struct{}
-	tracking trackingState
-	session  *session  // nil unless up
-	retryAt  time.Time // no attempt before
+	nodes    map[string]*node // by address; of a single server, one
+	slots    slotTable        // of a cluster
 }
-
-type trackingState uint8
-
-const (
-	down trackingState = iota
-	connecting
-	up
-)
 
 type attachKey struct{}
 
 // Of gives the client's Waker.
 func Of(c *redstart.Client) *Waker {
 	return c.Attach(attachKey{}, func() any {
-		return &Waker{client: c, sleepers: map[string][]chan struct{}{}}
+		return &Waker{client: c, sleepers: map[string][]chan struct{}{}, nodes: map[string]*node{}}
 	}).(*Waker)
 }
 
-// Tracking reports whether the server's messages arrive at present.
+// Tracking reports whether a server's messages arrive at present: of a cluster,
+// those of at least one node.
 func (w *Waker) Tracking() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tracking == up
+	for _, n := range w.nodes {
+		if n.state == up {
+			return true
+		}
+	}
+	return false
 }
 
 // Wait returns nil once the key may no longer hold what same reports true for
@@ -78,7 +80,7 @@ func (w *Waker) Wait(ctx context.Context, key string, same func(current []byte) 
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var s *session // once the server has promised to tell
+	var s *Session // once the server has promised to tell
 	var lost <-chan struct{}
 	poll := pollFirst
 	for first := true; ; first = false {
@@ -94,7 +96,7 @@ func (w *Waker) Wait(ctx context.Context, key string, same func(current []byte) 
 		current, known := []byte(nil), false
 		if s == nil {
 			if s, current = w.watch(ctx, key); s != nil {
-				known, lost, poll = true, s.lost, pollTracked
+				known, lost, poll = true, s.Lost(), pollTracked
 			}
 		}
 		if !known && !first { // at first the caller has just looked
@@ -120,7 +122,12 @@ func jitter(d time.Duration) time.Duration {
 }
 
 func read(ctx context.Context, c rueidis.CommandClient, key string) ([]byte, error) {
-	current, err := c.Do(ctx, c.B().Get().Key(key).Build()).AsBytes()
+	return value(c.Do(ctx, c.B().Get().Key(key).Build()))
+}
+
+// value is a reply to GET: nil when the key is gone.
+func value(r rueidis.RedisResult) ([]byte, error) {
+	current, err := r.AsBytes()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
 	}

@@ -14,7 +14,15 @@ import (
 	"github.com/redstart-go/redstart/redstarttest/proxy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The inner client leaves goroutines behind that only sleep, for five seconds at
+// most: they close connections to nodes that left a cluster, and ask for its
+// slots after a pause.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
 
 func open(t *testing.T, url string) *redstart.Client {
 	t.Helper()
@@ -61,7 +69,7 @@ func sleep(ctx context.Context, t *testing.T, w *Waker, v string) <-chan error {
 func connected(t *testing.T, w *Waker) {
 	t.Helper()
 	redstarttest.Eventually(t, 10*time.Second, "tracking", func() bool {
-		w.connect()
+		w.sessionFor("k")
 		return w.Tracking()
 	})
 }
@@ -104,8 +112,8 @@ func TestChangedBefore(t *testing.T) {
 	}
 }
 
-// A lost push, here held back for ever, costs the poll; a lost connection
-// wakes everyone.
+// A lost connection wakes everyone; a push that never comes, here since the
+// server was told to stop, costs the poll.
 func TestPushThatNeverComes(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
 	p, err := proxy.New(s.Addr())
@@ -116,27 +124,65 @@ func TestPushThatNeverComes(t *testing.T) {
 	c, other := open(t, p.URL()), open(t, s.URL())
 	w := Of(c)
 	connected(t, w)
-	tracked := func(i proxy.ConnInfo) bool { return i.Tracking }
 
 	set(t, other, "x")
+	_, lost := w.sessionFor("k")
 	done := sleep(t.Context(), t, w, "x")
-	if p.ResetMatching(tracked) != 1 {
+	if p.ResetMatching(func(i proxy.ConnInfo) bool { return i.Tracking }) != 1 {
 		t.Fatal("the tracking connection was not found")
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Wait = %v", err)
 	}
 
-	w.mu.Lock()
-	w.tracking, w.retryAt = down, time.Now().Add(time.Hour) // no tracking from here on
-	w.session = nil
-	w.mu.Unlock()
-	set(t, other, "x")
+	var session *Session
+	redstarttest.Eventually(t, 10*time.Second, "the next session", func() bool {
+		_, session = w.sessionFor("k")
+		return session != nil && session != lost
+	})
 	done = sleep(t.Context(), t, w, "x")
+	if err := session.conn.Do(t.Context(), session.conn.B().ClientTracking().Off().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
 	set(t, other, "y")
 	if err := <-done; err != nil {
 		t.Errorf("Wait = %v", err)
 	}
+	if !w.Tracking() {
+		t.Error("the session was lost, and may have woken the sleeper")
+	}
+}
+
+// A session that does not answer holds up nobody's look by the client.
+func TestSilentSession(t *testing.T) {
+	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+	p, err := proxy.New(s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	c, err := redstart.Open(t.Context(), p.URL(), redstart.Config{Timeout: time.Minute}) // the silence is not found out
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	other, w := open(t, s.URL()), Of(c)
+	connected(t, w)
+	set(t, other, "x")
+	held := p.AddRule(proxy.Rule{
+		Match:  proxy.Named("CLIENT"),
+		Conn:   func(i proxy.ConnInfo) bool { return i.Tracking },
+		Action: proxy.HoldReply(),
+	})
+	done := sleep(t.Context(), t, w, "x")
+	set(t, other, "y")
+	if err := <-done; err != nil {
+		t.Errorf("Wait = %v", err)
+	}
+	if held.Hits() == 0 || !w.Tracking() {
+		t.Errorf("%d replies held, tracking %v: want a session that is silent and not lost", held.Hits(), w.Tracking())
+	}
+	held.Release()
 }
 
 func TestWithoutTracking(t *testing.T) {
@@ -156,7 +202,8 @@ func TestWithoutTracking(t *testing.T) {
 	redstarttest.Eventually(t, 10*time.Second, "tracking to be given up", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return w.tracking == down && time.Until(w.retryAt) > retryLost
+		n := w.nodes[only]
+		return n != nil && n.state == down && time.Until(n.retryAt) > retryLost
 	})
 }
 

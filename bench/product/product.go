@@ -1,4 +1,5 @@
-package main
+// Package product is the struct that the benchmarks cache.
+package product
 
 import (
 	"fmt"
@@ -6,8 +7,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// product is what a service caches: some 860 bytes as JSON.
-type product struct {
+// Product is what a service caches: some 860 bytes as JSON.
+type Product struct {
 	ID          int64             `json:"id"`
 	SKU         string            `json:"sku"`
 	Name        string            `json:"name"`
@@ -22,38 +23,40 @@ type product struct {
 	Updated     int64             `json:"updated"`
 	Tags        []string          `json:"tags"`
 	Attributes  map[string]string `json:"attributes"`
-	Images      []picture         `json:"images"`
+	Images      []Picture         `json:"images"`
 }
 
-type picture struct {
+// Picture is one of its images.
+type Picture struct {
 	URL    string `json:"url"`
 	Width  int64  `json:"width"`
 	Height int64  `json:"height"`
 }
 
-func makeProduct(id int64) product {
-	image := func(n int) picture {
-		return picture{fmt.Sprintf("https://images.example.com/products/%06d/%d.webp", id, n), 1600, 1200}
+// Make gives the product of an id.
+func Make(id int64) Product {
+	image := func(n int) Picture {
+		return Picture{fmt.Sprintf("https://images.example.com/products/%06d/%d.webp", id, n), 1600, 1200}
 	}
-	return product{
+	return Product{
 		ID: id, SKU: fmt.Sprintf("TRK-%06d-BLK", id), Name: "Trail running shoe, waterproof", Brand: "Northbound",
 		Description: "A light shoe for wet and stony paths: a knitted upper with a membrane, a plate against stones, " +
 			"lugs of 5 mm, 8 mm from heel to toe. Runs half a size small; wash it by hand, dry in the air.",
 		Currency: "EUR", Price: 12995, Stock: 37, Rating: 4.6, Active: true, Created: 1714557600000, Updated: 1718022153000,
 		Tags:       []string{"running", "trail", "waterproof", "unisex", "summer"},
 		Attributes: map[string]string{"colour": "black", "weight": "285 g", "material": "polyester", "closure": "laces", "sole": "rubber"},
-		Images:     []picture{image(1), image(2), image(3)},
+		Images:     []Picture{image(1), image(2), image(3)},
 	}
 }
 
-// fastProduct is a product with the methods that msgp's generator would write for it.
-type fastProduct product
+// Fast is a Product with the methods that msgp's generator would write for it.
+type Fast Product
 
-const productFields = 15
+const fields = 15
 
 // MarshalMsg appends the product in MessagePack.
-func (p *fastProduct) MarshalMsg(b []byte) ([]byte, error) { //nolint:unparam // the signature is msgp's
-	b = msgp.AppendMapHeader(b, productFields)
+func (p *Fast) MarshalMsg(b []byte) ([]byte, error) {
+	b = msgp.AppendMapHeader(b, fields)
 	b = msgp.AppendInt64(msgp.AppendString(b, "id"), p.ID)
 	b = msgp.AppendString(msgp.AppendString(b, "sku"), p.SKU)
 	b = msgp.AppendString(msgp.AppendString(b, "name"), p.Name)
@@ -85,7 +88,7 @@ func (p *fastProduct) MarshalMsg(b []byte) ([]byte, error) { //nolint:unparam //
 }
 
 // UnmarshalMsg reads what MarshalMsg wrote and gives the bytes behind it.
-func (p *fastProduct) UnmarshalMsg(b []byte) ([]byte, error) {
+func (p *Fast) UnmarshalMsg(b []byte) ([]byte, error) {
 	return eachField(b, func(name string, b []byte) (_ []byte, err error) {
 		switch name {
 		case "id":
@@ -137,7 +140,7 @@ func eachField(b []byte, field func(name string, b []byte) ([]byte, error)) ([]b
 	return b, err
 }
 
-func (p *fastProduct) readTags(b []byte) ([]byte, error) {
+func (p *Fast) readTags(b []byte) ([]byte, error) {
 	n, b, err := msgp.ReadArrayHeaderBytes(b)
 	if err != nil {
 		return b, err
@@ -151,7 +154,7 @@ func (p *fastProduct) readTags(b []byte) ([]byte, error) {
 	return b, err
 }
 
-func (p *fastProduct) readAttributes(b []byte) ([]byte, error) {
+func (p *Fast) readAttributes(b []byte) ([]byte, error) {
 	n, b, err := msgp.ReadMapHeaderBytes(b)
 	if err != nil {
 		return b, err
@@ -170,12 +173,12 @@ func (p *fastProduct) readAttributes(b []byte) ([]byte, error) {
 	return b, err
 }
 
-func (p *fastProduct) readImages(b []byte) ([]byte, error) {
+func (p *Fast) readImages(b []byte) ([]byte, error) {
 	n, b, err := msgp.ReadArrayHeaderBytes(b)
 	if err != nil {
 		return b, err
 	}
-	p.Images = make([]picture, n)
+	p.Images = make([]Picture, n)
 	for i := range p.Images {
 		image := &p.Images[i]
 		b, err = eachField(b, func(name string, b []byte) (_ []byte, err error) {

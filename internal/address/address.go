@@ -1,6 +1,9 @@
-package redstart
+// Package address reads the URL of a server, of several, or of a name that
+// sentinels know.
+package address
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,40 +12,56 @@ import (
 	"strings"
 )
 
-// target is where a URL points, with what it says about how to get in.
-type target struct {
-	network, addr      string // "tcp" and host:port, or "unix" and a path
-	host               string // for the certificate's name
-	tls                bool
-	username, password string
-	database           int      // -1: not said
-	sentinels          []string // host:port of each; addr is then the primary's name
-	cluster            []string // host:port of some nodes; addr is then the first
+// Target is where a URL points, with what it says about how to get in.
+type Target struct {
+	Network, Addr      string // "tcp" and host:port, or "unix" and a path
+	Host               string // for the certificate's name
+	TLS                bool
+	Username, Password string
+	Database           int      // -1: not said
+	Sentinels          []string // host:port of each; Addr is then the primary's name
+	Cluster            []string // host:port of some nodes; Addr is then the first
 }
 
-// shown is the target for people: never credentials.
-func (t target) shown() string {
+// Shown is the target for people: never credentials.
+func (t Target) Shown() string {
 	switch {
-	case len(t.sentinels) > 0:
-		return "redis+sentinel://" + strings.Join(t.sentinels, ",") + "/" + t.addr
-	case len(t.cluster) > 0:
-		return "redis+cluster://" + strings.Join(t.cluster, ",")
-	case t.network == "unix":
-		return "unix://" + t.addr
-	case t.tls:
-		return "rediss://" + t.addr
+	case len(t.Sentinels) > 0:
+		return "redis+sentinel://" + strings.Join(t.Sentinels, ",") + "/" + t.Addr
+	case len(t.Cluster) > 0:
+		return "redis+cluster://" + strings.Join(t.Cluster, ",")
+	case t.Network == "unix":
+		return "unix://" + t.Addr
+	case t.TLS:
+		return "rediss://" + t.Addr
 	default:
-		return "redis://" + t.addr
+		return "redis://" + t.Addr
 	}
+}
+
+// Secured is the TLS to use with the target, given the caller's own, which may
+// be nil; nil for none.
+func (t Target) Secured(own *tls.Config) *tls.Config {
+	if !t.TLS && own == nil {
+		return nil
+	}
+	if own == nil {
+		return &tls.Config{ServerName: t.Host, MinVersion: tls.VersionTLS12} // no name: each node has its own
+	}
+	own = own.Clone()
+	if own.ServerName == "" {
+		own.ServerName = t.Host
+	}
+	return own
 }
 
 const schemes = "redis://host:port/db, rediss://host:port/db, unix:///path/to/socket?db=0, redis+sentinel://host1,host2/name/db or redis+cluster://host1,host2"
 
-// parseURL reads a server's URL. Its errors never repeat the URL, which may
+// Parse reads a server's URL. Its errors never repeat the URL, which may
 // hold a password.
-func parseURL(raw string) (target, error) {
-	t := target{network: "tcp", database: -1}
-	fail := func(format string, args ...any) (target, error) {
+func Parse(raw string) (Target, error) {
+	t := Target{Network: "tcp", Database: -1}
+	fail := func(format string, args ...any) (Target, error) {
 		return t, fmt.Errorf("redstart: url: "+format, args...)
 	}
 	if !strings.Contains(raw, "://") {
@@ -62,8 +81,8 @@ func parseURL(raw string) (target, error) {
 		return fail("cannot be read; a user, password or path with special characters must be percent-encoded")
 	}
 	if u.User != nil {
-		t.username = u.User.Username()
-		t.password, _ = u.User.Password()
+		t.Username = u.User.Username()
+		t.Password, _ = u.User.Password()
 	}
 	if u.Fragment != "" {
 		return fail("ends in a #fragment; a # in a password must be written %%23")
@@ -81,9 +100,9 @@ func parseURL(raw string) (target, error) {
 	}
 	switch u.Scheme {
 	case "redis", "rediss":
-		t.tls = u.Scheme == "rediss"
-		if t.host = u.Hostname(); t.host == "" {
-			t.host = "127.0.0.1"
+		t.TLS = u.Scheme == "rediss"
+		if t.Host = u.Hostname(); t.Host == "" {
+			t.Host = "127.0.0.1"
 		}
 		port := u.Port()
 		if port == "" {
@@ -92,7 +111,7 @@ func parseURL(raw string) (target, error) {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 			return fail("the port is not a number between 1 and 65535")
 		}
-		t.addr = net.JoinHostPort(t.host, port)
+		t.Addr = net.JoinHostPort(t.Host, port)
 		if path := strings.Trim(u.Path, "/"); path != "" {
 			if db != "" {
 				return fail("names the database twice, in its path and as ?db=")
@@ -100,17 +119,17 @@ func parseURL(raw string) (target, error) {
 			db = path
 		}
 	case "unix":
-		t.network, t.addr = "unix", u.Path
-		if u.Host != "" || t.addr == "" {
+		t.Network, t.Addr = "unix", u.Path
+		if u.Host != "" || t.Addr == "" {
 			return fail("a socket is written with three slashes: unix:///path/to/socket")
 		}
 	case "redis+sentinel", "rediss+sentinel":
-		t.tls = u.Scheme == "rediss+sentinel"
+		t.TLS = u.Scheme == "rediss+sentinel"
 		name, path, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
-		if t.addr = name; name == "" {
+		if t.Addr = name; name == "" {
 			return fail("names no primary; want redis+sentinel://host1,host2/name, with the name that the sentinels know")
 		}
-		if t.sentinels, err = hostPorts(hosts, "26379"); err != nil {
+		if t.Sentinels, err = hostPorts(hosts, "26379"); err != nil {
 			return fail("one of the sentinels is no host:port with a port between 1 and 65535")
 		}
 		if path != "" {
@@ -120,11 +139,11 @@ func parseURL(raw string) (target, error) {
 			db = path
 		}
 	case "redis+cluster", "rediss+cluster":
-		t.tls = u.Scheme == "rediss+cluster"
-		if t.cluster, err = hostPorts(hosts, "6379"); err != nil {
+		t.TLS = u.Scheme == "rediss+cluster"
+		if t.Cluster, err = hostPorts(hosts, "6379"); err != nil {
 			return fail("one of the nodes is no host:port with a port between 1 and 65535")
 		}
-		t.addr = t.cluster[0]
+		t.Addr = t.Cluster[0]
 		if path := strings.Trim(u.Path, "/"); path != "" {
 			if db != "" {
 				return fail("names the database twice, in its path and as ?db=")
@@ -139,7 +158,7 @@ func parseURL(raw string) (target, error) {
 		if err != nil || n < 0 {
 			return fail("the database is not a number from 0 on")
 		}
-		t.database = n
+		t.Database = n
 	}
 	return t, nil
 }

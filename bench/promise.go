@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/redstart-go/redstart/bench/cost"
+)
+
+// promise is a row of GUARANTEES.md whose figure comes from here.
+type promise struct {
+	id     string
+	test   string // the one that holds what can be asserted
+	figure string
+}
+
+// leastRounds is what a figure for that page needs.
+const leastRounds = 9
+
+// promises are those that the report has figures for.
+func (rep report) promises() ([]promise, error) {
+	if rep.Quick || rep.Rounds < leastRounds {
+		return nil, fmt.Errorf("a figure for the page needs %d rounds that are not quick", leastRounds)
+	}
+	layers := rep.sections(layerBenchmark{}.name())
+	calls := rep.sections(callBenchmark{}.name())
+	if len(layers) != 2 || len(calls) != 2 {
+		return nil, errors.New("the row K4 needs the benchmarks call and layer")
+	}
+	return []promise{rep.k4(layers[0], layers[1], calls[0], calls[1])}, nil
+}
+
+func (rep report) sections(name string) []section {
+	var all []section
+	for _, s := range rep.Sections {
+		if s.Name == name {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// k4 is the row about what the client adds to a call. A figure past the bound is one of a promise that is not kept.
+func (rep report) k4(layer, policies, get, set section) promise {
+	var added []string
+	kept := true
+	for _, call := range layerCalls {
+		r := layer.find(ours + ", " + call)
+		ns, allocs := r.at("added_ns"), r.at("allocs_per_op")-layer.find(layer.Control).at("allocs_per_op")
+		kept = kept && ns <= layerNanoseconds && allocs <= 0
+		added = append(added, fmt.Sprintf("%s %s ns and %s", call, number(ns, 0), number(allocs, 0)))
+	}
+	of := func(s section, name string) string {
+		r := s.find(name)
+		return fmt.Sprintf("%s ns and %s", number(r.at("ns_per_op"), 0), number(r.at("allocs_per_op"), 0))
+	}
+	throughput := func(s section) string {
+		return fmt.Sprintf("%s times (the control beside itself within %s %%)",
+			number(s.find(ours).at("ratio"), 2), number(100*s.Noise, 1))
+	}
+	text := fmt.Sprintf("over an inner client that answers at once, ns and allocations added to a call: %s (that client beside itself within %s %%; retry and breaker by themselves %s, "+
+		"gobreaker %s, retry and breaker of failsafe-go %s); on a server, GET and SET of 1 KiB by %d goroutines: %s and %s the throughput "+
+		"of the inner client alone; %s, medians of %d rounds, %s, %d CPUs; %s",
+		strings.Join(added, ", "), number(100*layer.Noise, 1), of(policies, cost.Ours), of(policies, cost.Sony), of(policies, cost.Failsafe), callers,
+		throughput(get), throughput(set), rep.Date, rep.Rounds, rep.Go, rep.CPUs, shortVersion(rep.Server))
+	if !kept {
+		text = "not yet: " + text
+	}
+	return promise{id: "K4", test: "redstart.TestCallAllocatesNothing", figure: text}
+}
+
+// shortVersion makes "Redis 7.0.15" of what a server prints about itself.
+func shortVersion(text string) string {
+	name, rest, _ := strings.Cut(text, " ")
+	_, version, ok := strings.Cut(rest, "v=")
+	if !ok {
+		return text
+	}
+	version, _, _ = strings.Cut(version, " ")
+	return name + " " + version
+}
+
+// writePromises puts the figures into their rows of the page at path, which must be there: the page is the fault
+// matrix's, its promises' texts included. make guarantees is not to run meanwhile.
+func writePromises(path string, all []promise) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	page := string(text)
+	for _, p := range all {
+		if page, err = p.into(page); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return os.WriteFile(path, []byte(page), 0o644)
+}
+
+// into gives the page with the promise's test and figure in its row. Everything else stays as it is.
+func (p promise) into(page string) (string, error) {
+	lines := strings.SplitAfter(page, "\n")
+	for i, line := range lines {
+		cells := strings.SplitN(line, "|", 4) // "", " K4 ", its text, the rest
+		if len(cells) < 4 || strings.TrimSpace(cells[1]) != p.id {
+			continue
+		}
+		figure := strings.NewReplacer("|", "\\|", "\n", " ").Replace(p.figure)
+		lines[i] = fmt.Sprintf("| %s | %s | `%s` | %s |\n", p.id, strings.TrimSpace(cells[2]), p.test, figure)
+		return strings.Join(lines, ""), nil
+	}
+	return "", fmt.Errorf("there is no row %s", p.id)
+}
