@@ -236,9 +236,9 @@ func TestConfigReportsEveryField(t *testing.T) {
 	}
 }
 
-func TestIDs(t *testing.T) { onServers(t, ids) }
+func TestIDs(t *testing.T) { onServers(t, anyIDs) }
 
-func ids(t *testing.T, url string) {
+func anyIDs(t *testing.T, url string) {
 	c := open(t, url, redstart.Config{})
 	long := strings.Repeat("x", 10<<10)
 	names, err := New(c, Config[string, string]{Key: "n:<id>", Load: func(_ context.Context, id string) (string, error) { return "of " + id, nil }})
