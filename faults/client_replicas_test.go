@@ -189,15 +189,19 @@ func TestK6ReplicaReads(t *testing.T) {
 			<-time.After(behind)
 			late.Heal()
 		}
-		ours := &readers{writer: client, lag: lag,
+		ours := &readers{
+			writer: client, lag: lag,
 			sticky: func(int) rueidis.Client { return client },
-			within: func(int) rueidis.Client { return within }}
+			within: func(int) rueidis.Client { return within },
+		}
 		before := client.Stats()
 		ours.run(ctx, seed, &clock, faults)
 		after := client.Stats()
-		naive := &readers{writer: client, lag: lag,
+		naive := &readers{
+			writer: client, lag: lag,
 			sticky: func(turn int) rueidis.Client { return raw[turn%2] },
-			within: func(turn int) rueidis.Client { return raw[turn%2] }}
+			within: func(turn int) rueidis.Client { return raw[turn%2] },
+		}
 		naive.run(ctx, seed, &clock, faults)
 		halt()
 		ticker.Wait()

@@ -22,6 +22,14 @@ var areas = []area{
 		{"K5", "in an outage retries add at most 10 % load, and to a node known to be away only probes go", "comes with retries"},
 		{"K6", "a sticky read is never older than one's own write, a lag-bounded one never beyond its lag", "comes with reads from replicas"},
 	}},
+	{"Many commands, many servers", []promise{
+		{"N1", "an item of a batch that is not idempotent runs at most once, or says `Outcome` Unknown", notRun},
+		{"N2", "a batch's results come in the input's order, each its own item's; a failure is that of one item alone, and a read has none while connections are cut", notRun},
+		{"N3", "a batch of 1,000,000 keys keeps the heap below 64 MiB", notRun},
+		{"N4", "1,000 SETs over a round trip of 1 ms take a 250th of the time in batches (the recipe says a 1,000th; a figure, never asserted)", notRun},
+		{"H1", "adding one shard to N moves at most 1/N + 2 % of the keys, all to the new one; every process agrees on every key's owner", notRun},
+		{"H2", "a `Copy` between shards that is killed at any point and run again loses no key, no TTL and no byte", notRun},
+	}},
 	{"Cache", []promise{
 		{"C1", "a cold key is loaded once across all processes", notRun},
 		{"C2", "after `Invalidate` returns (or anyone's `DEL`), no later read returns a value loaded before it (read from the primary, no failover between; in other processes with a near tier: within the push, at most `MaxStale`)", notRun},
@@ -103,8 +111,8 @@ const intro = `# Guarantees
 
 What Redstart promises, the test that holds each promise, and the figure that the test printed. Nobody writes the rows
 by hand: ` + "`make guarantees`" + ` runs the fault matrix (module ` + "`faults`" + `: real processes, SIGKILL, SIGSTOP, servers killed and
-restarted, a proxy that delays, holds, swallows and cuts), and each test writes its own row. A row without a figure says
-` + "`not yet`" + ` and why.
+restarted, a proxy that delays, holds, swallows and cuts), and each test writes its own row. ` + "`make bench PAGE=GUARANTEES.md`" + ` writes
+those about speed, of which only allocations are asserted. A row without a figure says ` + "`not yet`" + ` and why.
 
 - **Counts** (0 stale, 1 load) are asserted strictly, in every run. Each checker is seen to fail on the recipe that
   tutorials print, which stands in ` + "`faults/naive`" + `; the figure says how badly.
