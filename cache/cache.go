@@ -152,7 +152,6 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 			return sourced(v), err
 		}
 		if failure != nil { // and nothing older may be served
-			c.stats.loadErrors.Add(1)
 			return Entry[V]{}, failure
 		}
 		if again == 0 {

@@ -75,8 +75,7 @@ func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
 		c.leaveFailure(f, h, redstart.ErrClosed)
 		return
 	}
-	old := c.oldOf(f)
-	result := c.start(ctx, f.id, old, nil)
+	result := c.start(ctx, f.id, c.oldOf(f, &s), nil)
 	for {
 		select {
 		case r := <-result:
@@ -112,10 +111,18 @@ func (c *Cache[K, V]) sampleFor(f *flight[K, V]) (stamp.Sampling, error) {
 	return c.sample(ctx, f.id, true)
 }
 
-// oldOf is what a load is given of the value over which it loads.
-func (c *Cache[K, V]) oldOf(f *flight[K, V]) (old Old[V]) {
+// oldOf is what a load is given of the value over which it loads; nothing, if
+// one of its tags was invalidated since it was read.
+func (c *Cache[K, V]) oldOf(f *flight[K, V], s *stamp.Sampling) (old Old[V]) {
 	if c.cfg.LoadResult == nil || f.seen.frame.Head == nil {
 		return old
+	}
+	for name, was := range f.seen.frame.Meta.Tags() {
+		for _, t := range s.Tags {
+			if t.Name == name && t.Stamp != was {
+				return old
+			}
+		}
 	}
 	v, err := c.open(&f.seen.frame, true)
 	if err != nil {

@@ -22,8 +22,9 @@ type Result[V any] struct {
 }
 
 // Old is what stands in the cache while it is loaded again: a value past its
-// TTL (StaleFor), or one that is refreshed. A load never has one that was
-// invalidated.
+// TTL (StaleFor), or one that is refreshed. A load is not given one that was
+// invalidated, but for a tag that only its result told and that was invalidated
+// since it was read: the source knows better then, as it always does.
 type Old[V any] struct {
 	Value V
 	OK    bool          // whether there is one
