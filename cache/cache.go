@@ -12,6 +12,7 @@ import (
 	"github.com/redstart-go/redstart/internal/codec"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/ids"
+	"github.com/redstart-go/redstart/internal/near"
 	"github.com/redstart-go/redstart/internal/pack"
 	"github.com/redstart-go/redstart/internal/schema"
 	"github.com/redstart-go/redstart/internal/stamp"
@@ -36,9 +37,10 @@ type Cache[K comparable, V any] struct {
 	shares bool // decoded values share memory with the reply
 	packer *pack.Packer
 	tags   *stamp.Tags
-	timed  bool // entries know their TTL, and reads ask what is left of it
+	timed  bool                   // entries know their TTL, and reads ask what is left of it
+	near   *near.Tier[K, kept[V]] // nil: off
 
-	gets    *turns.Turns[[]stamp.Label, reply]
+	gets    *turns.Turns[query[K], reply]
 	directs *turns.Turns[job[K], V]
 
 	mu         sync.Mutex // guards what follows, and what is inside flights
@@ -78,8 +80,15 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	if s, ok := cfg.Codec.(sharer); ok {
 		c.shares = s.Shares()
 	}
-	c.gets = turns.New(c.fetch, redstart.Away, client.Go)
-	c.directs = turns.New(c.loadDirect, func(error) bool { return false }, client.Go)
+	if c.near, err = c.tier(); err != nil {
+		return nil, fmt.Errorf("redstart/cache: config: Near: %w", err)
+	}
+	fetch, atOnce := c.fetch, 2 // see package turns
+	if c.near != nil {
+		fetch, atOnce = c.fetchNear, 1 // else an older answer could be kept after a newer one
+	}
+	c.gets = turns.New(atOnce, fetch, redstart.Away, client.Go)
+	c.directs = turns.New(2, c.loadDirect, func(error) bool { return false }, client.Go)
 	return c, nil
 }
 
@@ -97,12 +106,23 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 // tags that the id tells a GET for each; what it serves may then be past its
 // TTL, see [Cache.GetEntry].
 func (c *Cache[K, V]) Get(ctx context.Context, id K) (V, error) {
+	if c.near != nil {
+		if it, ok := c.nearHit(id); ok && !it.Absent {
+			c.stats.near.Add(1)
+			return it.Value.value, nil
+		}
+	}
 	e, err := c.GetEntry(ctx, id)
 	return e.Value, err
 }
 
 // GetEntry is Get with what is known of the value.
 func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
+	if c.near != nil {
+		if e, found, err := c.nearEntry(id); found {
+			return e, err
+		}
+	}
 	k, err := c.key(id)
 	if err != nil {
 		return Entry[V]{}, c.failRead("get", "", err)
@@ -114,7 +134,7 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	patient := true   // he waits for a load although an old value is there
 	var failure error // of the load for which he waited
 	for again := 0; ; again++ {
-		r, shared, err := c.gets.Do(ctx, k, labels)
+		r, shared, err := c.gets.Do(ctx, k, query[K]{id, labels})
 		if err == nil {
 			err = replyError(r)
 		}
@@ -196,7 +216,7 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
-	r, err := c.fetch(ctx, k, labels)
+	r, err := c.fetch(ctx, k, query[K]{id, labels})
 	if err == nil {
 		err = replyError(r)
 	}

@@ -97,6 +97,9 @@ type Config[K comparable, V any] struct {
 	// Default: off.
 	Clearable bool
 
+	// Near keeps values in the process, in front of the server. Default: off.
+	Near Near[K, V]
+
 	// Compress packs payloads above CompressAbove. Entries packed in either way
 	// are read whatever it says. Default: NoCompression.
 	Compress Compression
@@ -196,6 +199,7 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 		cfg.MaxBytes = defaultMaxBytes
 	}
 	cfg.Refresh.check(bad)
+	cfg.Near.complete(template, bad)
 	cfg.StaleFor, cfg.SoftTimeout = max(cfg.StaleFor, 0), max(cfg.SoftTimeout, 0)
 	if cfg.SoftTimeout > 0 && cfg.StaleFor == 0 {
 		bad("SoftTimeout", "needs StaleFor; without an old value there is nothing to serve")

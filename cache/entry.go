@@ -16,8 +16,10 @@ import (
 type Tier uint8
 
 const (
+	// TierNear: it was kept in the process.
+	TierNear Tier = iota + 1
 	// TierRedis: it was cached.
-	TierRedis Tier = iota + 1
+	TierRedis
 	// TierSource: it was loaded for this caller, or for one with whom he waited.
 	TierSource
 )
@@ -25,6 +27,8 @@ const (
 // String is the tier for people.
 func (t Tier) String() string {
 	switch t {
+	case TierNear:
+		return "near"
 	case TierRedis:
 		return "redis"
 	case TierSource:
@@ -73,15 +77,23 @@ const (
 // between the two gives a new value and an old time: it may be thought older
 // than it is, and be loaded or flagged for nothing, never younger. Only where
 // one of the two was sent again later may a value pass for younger, once.
-func (c *Cache[K, V]) fetch(ctx context.Context, k string, labels []stamp.Label) (r reply, err error) {
-	if !c.timed && len(labels) == 0 {
+func (c *Cache[K, V]) fetch(ctx context.Context, k string, q query[K]) (r reply, err error) {
+	return c.fetchOver(ctx, k, q.labels, c.client.DoMulti)
+}
+
+// sender sends commands together: the client, or a session of the near tier.
+type sender func(ctx context.Context, commands ...rueidis.Completed) []rueidis.RedisResult
+
+func (c *Cache[K, V]) fetchOver(ctx context.Context, k string, labels []stamp.Label, over sender) (r reply, err error) {
+	timed := c.timed || c.near != nil
+	if !timed && len(labels) == 0 {
 		r.entry = c.client.Do(ctx, c.client.B().Get().Key(k).Build())
 		if err = r.entry.NonRedisError(); again(ctx, err) {
 			r.entry = c.client.Do(ctx, c.client.B().Get().Key(k).Build())
 			err = r.entry.NonRedisError()
 		}
 	} else {
-		err = c.ask(ctx, k, c.timed, true, labels, &r)
+		err = c.ask(ctx, over, k, timed, true, labels, &r)
 	}
 	if err != nil {
 		return r, err
@@ -106,7 +118,7 @@ func (c *Cache[K, V]) fetch(ctx context.Context, k string, labels []stamp.Label)
 		more = append(more, l)
 	}
 	if late := f.Meta.StaleFor > 0 && !r.timed; late || len(more) > 0 {
-		err = c.ask(ctx, k, late, false, more, &r)
+		err = c.ask(ctx, over, k, late, false, more, &r)
 		if late && r.left == justNow {
 			r.left = 0 // gone since it was read
 		}
@@ -115,15 +127,15 @@ func (c *Cache[K, V]) fetch(ctx context.Context, k string, labels []stamp.Label)
 }
 
 // ask sends the questions together, and again if a connection was lost.
-func (c *Cache[K, V]) ask(ctx context.Context, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
-	err := c.askOnce(ctx, k, pttl, get, labels, r)
+func (c *Cache[K, V]) ask(ctx context.Context, over sender, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
+	err := c.askOnce(ctx, over, k, pttl, get, labels, r)
 	if again(ctx, err) {
-		err = c.askOnce(ctx, k, pttl, get, labels, r)
+		err = c.askOnce(ctx, over, k, pttl, get, labels, r)
 	}
 	return err
 }
 
-func (c *Cache[K, V]) askOnce(ctx context.Context, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
+func (c *Cache[K, V]) askOnce(ctx context.Context, over sender, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
 	b := c.client.B()
 	commands := make([]rueidis.Completed, 0, 2+len(labels))
 	if pttl {
@@ -135,7 +147,7 @@ func (c *Cache[K, V]) askOnce(ctx context.Context, k string, pttl, get bool, lab
 	for _, l := range labels {
 		commands = append(commands, b.Get().Key(l.Key).Build())
 	}
-	results := c.client.DoMulti(ctx, commands...)
+	results := over(ctx, commands...)
 	if pttl {
 		ms, err := results[0].AsInt64()
 		if err != nil {

@@ -34,8 +34,19 @@ func (r Refresh) check(bad func(string, string, ...any)) {
 // due decides about a read of a value with so much of its TTL left. draw is
 // -ln of a uniform random number.
 func (r Refresh) due(left, ttl, cost time.Duration, draw float64) bool {
-	return r.Fraction > 0 && float64(left) <= r.Fraction*float64(ttl) ||
-		r.Beta > 0 && float64(left) <= r.Beta*float64(cost)*draw
+	return left <= r.ahead(ttl, cost, draw)
+}
+
+// ahead is how long before its end a value is to be refreshed.
+func (r Refresh) ahead(ttl, cost time.Duration, draw float64) time.Duration {
+	ahead := time.Duration(-1)
+	if r.Fraction > 0 {
+		ahead = time.Duration(r.Fraction * float64(ttl))
+	}
+	if r.Beta > 0 {
+		ahead = max(ahead, time.Duration(r.Beta*float64(cost)*draw))
+	}
+	return ahead
 }
 
 // refreshesAtOnce bounds the refreshes of a cache in this process. What finds

@@ -266,7 +266,7 @@ func TestRefreshMeetsAWrite(t *testing.T) {
 
 		// Two readers see the end coming; the second's refresh finds the first's value.
 		age(t, us.client, "user:1", 10*time.Minute)
-		r, err := us.fetch(t.Context(), "user:1", nil)
+		r, err := us.fetch(t.Context(), "user:1", query[int]{})
 		if err != nil {
 			t.Fatal(err)
 		}

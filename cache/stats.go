@@ -21,11 +21,19 @@ type Stats struct {
 	Refreshes   uint64 // loads of this process ahead of an entry's end
 	Stale       uint64 // answered by a value past its TTL
 	Dead        uint64 // entries found whose tag was invalidated: misses
+
+	NearHits    uint64 // answered by the near tier
+	NearItems   int    // what it keeps now
+	NearPushed  uint64 // removed from it because the server, or another writer, told of the key
+	NearRefused uint64 // not kept in it, since the key changed while it was read
+	NearFlushed uint64 // times that all of it was given up: a lost connection, FLUSHALL
 }
 
 type counters struct {
 	// hits changes on every call and has a cache line of its own.
 	hits atomic.Uint64
+	_    [56]byte
+	near atomic.Uint64
 	_    [56]byte
 
 	misses, loads, loadErrors, joined, waits, refused, leasesLost, corrupt, otherSchema,
@@ -35,11 +43,17 @@ type counters struct {
 // Stats gives the counts so far.
 func (c *Cache[K, V]) Stats() Stats {
 	s := &c.stats
-	return Stats{
+	out := Stats{
 		Hits: s.hits.Load(), Misses: s.misses.Load(), Loads: s.loads.Load(), LoadErrors: s.loadErrors.Load(),
 		Joined: s.joined.Load(), Waits: s.waits.Load(), Refused: s.refused.Load(), LeasesLost: s.leasesLost.Load(),
 		Corrupt: s.corrupt.Load(), OtherSchema: s.otherSchema.Load(), Adopted: s.adopted.Load(),
 		TooLarge: s.tooLarge.Load(), Uncached: s.uncached.Load(), Rejected: s.rejected.Load(),
 		Refreshes: s.refreshes.Load(), Stale: s.stale.Load(), Dead: s.dead.Load(),
+		NearHits: s.near.Load(),
 	}
+	if c.near != nil {
+		n := c.near.Stats()
+		out.NearItems, out.NearPushed, out.NearRefused, out.NearFlushed = n.Items, n.Pushed, n.Refused, n.Flushed
+	}
+	return out
 }

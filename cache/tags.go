@@ -63,7 +63,9 @@ func (c *Cache[K, V]) InvalidateTag(ctx context.Context, tag string) error {
 	if err != nil {
 		return c.failRead("invalidate tag", "", err)
 	}
-	return c.fail("invalidate tag", labels[0].Key, c.tags.End(ctx, labels[0], 2*c.stampLife(c.cfg.TTL), c.cfg.ResultTags))
+	err = c.tags.End(ctx, labels[0], 2*c.stampLife(c.cfg.TTL), c.cfg.ResultTags)
+	c.wrote(ctx, labels[0].Key, err)
+	return c.fail("invalidate tag", labels[0].Key, err)
 }
 
 // Clear ends all entries of the cache, as InvalidateTag ends those of a tag. It
@@ -74,5 +76,7 @@ func (c *Cache[K, V]) Clear(ctx context.Context) error {
 		return c.failRead("clear", "", errNoClear)
 	}
 	all := c.tags.All()
-	return c.fail("clear", all.Key, c.tags.End(ctx, all, 2*c.stampLife(c.cfg.TTL), false))
+	err := c.tags.End(ctx, all, 2*c.stampLife(c.cfg.TTL), false)
+	c.wrote(ctx, all.Key, err)
+	return c.fail("clear", all.Key, err)
 }

@@ -61,9 +61,7 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 	} else {
 		err = c.client.Do(ctx, set.Build()).Error()
 	}
-	if err == nil {
-		c.forget(k)
-	}
+	c.wrote(ctx, k, err)
 	return c.fail("set", k, err)
 }
 
@@ -78,9 +76,7 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
 		return c.failRead("invalidate", "", err)
 	}
 	err = c.client.Do(ctx, c.client.B().Del().Key(k).Build().ToRetryable()).Error()
-	if err == nil {
-		c.forget(k)
-	}
+	c.wrote(ctx, k, err)
 	return c.fail("invalidate", k, err)
 }
 

@@ -23,7 +23,7 @@ var layers = []struct {
 	}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
-		"internal/lease", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
+		"internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
 	}},
 	{"the client", []string{"."}},
 	{"parts of the client", []string{"internal/replicas", "internal/conn"}},
@@ -41,6 +41,7 @@ var drawn = []arrow{
 	{"session", "cache/journal"},
 	{"index", "document"},
 	{"internal/replicas", "internal/conn"},
+	{"internal/near", "internal/wake"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
 }

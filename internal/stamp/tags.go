@@ -61,6 +61,21 @@ func Of(client *redstart.Client, entries *key.Template, longest time.Duration) (
 	}, err
 }
 
+// Channel is where caches tell one another of changed keys.
+func (t *Tags) Channel() string { return strings.TrimSuffix(t.all.Key, "clear") + "near" }
+
+// WithPrefix adds the prefix of the tags' keys to those of a broadcast, unless
+// one covers it: servers refuse prefixes that overlap.
+func (t *Tags) WithPrefix(prefixes []string) []string {
+	own := strings.TrimSuffix(t.all.Key, "clear")
+	for _, p := range prefixes {
+		if strings.HasPrefix(own, p) {
+			return prefixes
+		}
+	}
+	return append(prefixes, own)
+}
+
 // All is the label that all entries carry.
 func (t *Tags) All() Label { return t.all }
 

@@ -7,20 +7,18 @@ import (
 	"sync"
 )
 
-// Turns runs at most two calls at a time for a key. Those who ask while two are
+// Turns runs at most so many calls at a time for a key. Those who ask while these are
 // under way share the next, which starts after all of them asked: nobody is
-// given an answer to a question that was sent before he put it. Two, because
+// given an answer to a question that was sent before he put it. Two are a good number:
 // callers who meet by chance are better off with a call each; a key that many
 // want at once is served for all of them by every next call.
 type Turns[A, R any] struct {
+	atOnce int
 	run    func(ctx context.Context, key string, arg A) (R, error)
 	spread func(error) bool
 	start  func(func(context.Context)) error
 	shards [64]turnShard[A, R]
 }
-
-// sideBySide is how many calls for a key run at a time.
-const sideBySide = 2
 
 type turnShard[A, R any] struct {
 	mu    sync.Mutex
@@ -44,13 +42,13 @@ type turn[A, R any] struct {
 	err  error
 }
 
-// New makes Turns: run makes the call, and for a shared one its ctx has no
+// New makes Turns of so many calls at a time: run makes the call, and for a shared one its ctx has no
 // deadline; spread reports whether a failure concerns those who wait as well;
 // start runs a shared call as work of the client.
 func New[A, R any](
-	run func(context.Context, string, A) (R, error), spread func(error) bool, start func(func(context.Context)) error,
+	atOnce int, run func(context.Context, string, A) (R, error), spread func(error) bool, start func(func(context.Context)) error,
 ) *Turns[A, R] {
-	return &Turns[A, R]{run: run, spread: spread, start: start}
+	return &Turns[A, R]{atOnce: atOnce, run: run, spread: spread, start: start}
 }
 
 // Do gives the answer of a call that starts after Do was called; shared says
@@ -59,7 +57,7 @@ func (t *Turns[A, R]) Do(ctx context.Context, key string, arg A) (ans R, shared 
 	s := &t.shards[shard(key)]
 	s.mu.Lock()
 	u := s.find(key)
-	if u == nil || u.calls < sideBySide {
+	if u == nil || u.calls < t.atOnce {
 		if u == nil {
 			s.under = append(s.under, underway[A, R]{key: key, calls: 1})
 		} else {

@@ -18,7 +18,7 @@ func spawn(f func(context.Context)) error { go f(context.Background()); return n
 // Nobody gets an answer to a call that began before he asked.
 func TestTurnsAnswerNobodyFromThePast(t *testing.T) {
 	var clock atomic.Int64
-	ts := New(func(context.Context, string, struct{}) (int64, error) {
+	ts := New(2, func(context.Context, string, struct{}) (int64, error) {
 		now := clock.Add(1)
 		for range 8 { // a call takes a while
 			runtime.Gosched()
@@ -57,7 +57,7 @@ func TestTurnsAnswerNobodyFromThePast(t *testing.T) {
 func TestTurnsFailures(t *testing.T) {
 	boom := errors.New("boom")
 	hold, began := make(chan struct{}), make(chan struct{}, 8)
-	ts := New(func(_ context.Context, _ string, fail error) (int, error) {
+	ts := New(2, func(_ context.Context, _ string, fail error) (int, error) {
 		began <- struct{}{}
 		<-hold
 		return 1, fail
