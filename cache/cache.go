@@ -39,6 +39,7 @@ type Cache[K comparable, V any] struct {
 	tags   *stamp.Tags
 	timed  bool                   // entries know their TTL, and reads ask what is left of it
 	near   *near.Tier[K, kept[V]] // nil: off
+	reader *redstart.Client       // where entries are read first; client but for Config.ReadFrom
 
 	gets    *turns.Turns[query[K], reply]
 	directs *turns.Turns[job[K], V]
@@ -79,6 +80,9 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	}).(chan struct{})
 	if s, ok := cfg.Codec.(sharer); ok {
 		c.shares = s.Shares()
+	}
+	if c.reader, err = client.ReadingFrom(cfg.ReadFrom); err != nil {
+		return nil, fmt.Errorf("redstart/cache: config: %w", err)
 	}
 	if c.near, err = c.tier(); err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: Near: %w", err)
@@ -134,7 +138,7 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	patient := true   // he waits for a load although an old value is there
 	var failure error // of the load for which he waited
 	for again := 0; ; again++ {
-		r, shared, err := c.gets.Do(ctx, k, query[K]{id, labels})
+		r, shared, err := c.gets.Do(ctx, k, query[K]{id: id, labels: labels, again: again > 0})
 		if err == nil {
 			err = replyError(r)
 		}
@@ -216,7 +220,7 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
-	r, err := c.fetch(ctx, k, query[K]{id, labels})
+	r, err := c.fetch(ctx, k, query[K]{id: id, labels: labels})
 	if err == nil {
 		err = replyError(r)
 	}

@@ -97,6 +97,14 @@ type Config[K comparable, V any] struct {
 	// Default: off.
 	Clearable bool
 
+	// ReadFrom lets replicas answer the first look at an entry. What is promised
+	// of invalidations then holds from MaxLag on (without one: as soon as the
+	// replicas have caught up), for reads under redstart.ReadYourWrites for one's
+	// own at once; loads, waits and writes are the primary's as ever. Entries
+	// with tags that the id tells, and what Near keeps, are read from the
+	// primary. Default: the primary.
+	ReadFrom redstart.ReadFrom
+
 	// Near keeps values in the process, in front of the server. Default: off.
 	Near Near[K, V]
 

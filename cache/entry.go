@@ -78,18 +78,27 @@ const (
 // than it is, and be loaded or flagged for nothing, never younger. Only where
 // one of the two was sent again later may a value pass for younger, once.
 func (c *Cache[K, V]) fetch(ctx context.Context, k string, q query[K]) (r reply, err error) {
-	return c.fetchOver(ctx, k, q.labels, c.client.DoMulti)
+	if q.again || len(q.labels) > 0 {
+		return c.fetchOver(ctx, k, q.labels, c.client, c.client)
+	}
+	return c.fetchOver(ctx, k, nil, c.reader, c.client)
 }
 
-// sender sends commands together: the client, or a session of the near tier.
-type sender func(ctx context.Context, commands ...rueidis.Completed) []rueidis.RedisResult
+// asker is whom the questions are sent to: a client, or a session of the near
+// tier.
+type asker interface {
+	Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult
+	DoMulti(ctx context.Context, commands ...rueidis.Completed) []rueidis.RedisResult
+}
 
-func (c *Cache[K, V]) fetchOver(ctx context.Context, k string, labels []stamp.Label, over sender) (r reply, err error) {
+// fetchOver asks one for the entry and another for the stamps that only it
+// tells.
+func (c *Cache[K, V]) fetchOver(ctx context.Context, k string, labels []stamp.Label, over, later asker) (r reply, err error) {
 	timed := c.timed || c.near != nil
 	if !timed && len(labels) == 0 {
-		r.entry = c.client.Do(ctx, c.client.B().Get().Key(k).Build())
+		r.entry = over.Do(ctx, c.client.B().Get().Key(k).Build())
 		if err = r.entry.NonRedisError(); again(ctx, err) {
-			r.entry = c.client.Do(ctx, c.client.B().Get().Key(k).Build())
+			r.entry = over.Do(ctx, c.client.B().Get().Key(k).Build())
 			err = r.entry.NonRedisError()
 		}
 	} else {
@@ -118,7 +127,7 @@ func (c *Cache[K, V]) fetchOver(ctx context.Context, k string, labels []stamp.La
 		more = append(more, l)
 	}
 	if late := f.Meta.StaleFor > 0 && !r.timed; late || len(more) > 0 {
-		err = c.ask(ctx, over, k, late, false, more, &r)
+		err = c.ask(ctx, later, k, late, false, more, &r)
 		if late && r.left == justNow {
 			r.left = 0 // gone since it was read
 		}
@@ -127,7 +136,7 @@ func (c *Cache[K, V]) fetchOver(ctx context.Context, k string, labels []stamp.La
 }
 
 // ask sends the questions together, and again if a connection was lost.
-func (c *Cache[K, V]) ask(ctx context.Context, over sender, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
+func (c *Cache[K, V]) ask(ctx context.Context, over asker, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
 	err := c.askOnce(ctx, over, k, pttl, get, labels, r)
 	if again(ctx, err) {
 		err = c.askOnce(ctx, over, k, pttl, get, labels, r)
@@ -135,7 +144,7 @@ func (c *Cache[K, V]) ask(ctx context.Context, over sender, k string, pttl, get 
 	return err
 }
 
-func (c *Cache[K, V]) askOnce(ctx context.Context, over sender, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
+func (c *Cache[K, V]) askOnce(ctx context.Context, over asker, k string, pttl, get bool, labels []stamp.Label, r *reply) error {
 	b := c.client.B()
 	commands := make([]rueidis.Completed, 0, 2+len(labels))
 	if pttl {
@@ -147,7 +156,7 @@ func (c *Cache[K, V]) askOnce(ctx context.Context, over sender, k string, pttl, 
 	for _, l := range labels {
 		commands = append(commands, b.Get().Key(l.Key).Build())
 	}
-	results := over(ctx, commands...)
+	results := over.DoMulti(ctx, commands...)
 	if pttl {
 		ms, err := results[0].AsInt64()
 		if err != nil {

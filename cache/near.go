@@ -6,8 +6,11 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/redstart-go/redstart/internal/near"
 	"github.com/redstart-go/redstart/internal/stamp"
+	"github.com/redstart-go/redstart/internal/wake"
 	"github.com/redstart-go/redstart/key"
 )
 
@@ -135,23 +138,25 @@ func (c *Cache[K, V]) nearEntry(id K) (e Entry[V], found bool, err error) {
 func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (r reply, err error) {
 	m := c.near.Mark(q.id, k)
 	if m == nil {
-		return c.fetchOver(ctx, k, q.labels, c.client.DoMulti)
+		return c.fetch(ctx, k, q)
 	}
 	defer m.Drop() // unless it is kept
-	over := c.client.DoMulti
+	over := asker(c.client)
 	if s := m.Session(); s != nil {
-		over = s.Do
+		over = told{s}
 	}
 	labelled := true
 	for _, l := range q.labels {
 		labelled = labelled && m.Label(l.Key)
 	}
-	r, err = c.fetchOver(ctx, k, q.labels, over)
+	looking, cancel := context.WithTimeout(ctx, c.cfg.Near.MaxStale/4)
+	defer cancel() // a session that is silent must not hold up the read
+	r, err = c.fetchOver(looking, k, q.labels, over, over)
 	if err != nil || replyError(r) != nil {
 		if m.Session() == nil || ctx.Err() != nil {
 			return r, err
 		}
-		return c.fetchOver(ctx, k, q.labels, c.client.DoMulti) // the key has moved, or the session is gone
+		return c.fetchOver(ctx, k, q.labels, c.client, c.client) // the key has moved, or the session is gone
 	}
 	e, v := c.read(&r, true)
 	if !labelled || len(r.stamps) > len(q.labels) || v != hit && v != absent || r.left == justNow {
@@ -166,6 +171,17 @@ func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (r re
 	}
 	m.Keep(kept[V]{e.value, e.age}, v == absent, left, c.due(&e, left))
 	return r, nil
+}
+
+// told asks over a connection on which the server tells of what was asked for.
+type told struct{ *wake.Session }
+
+func (t told) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	return t.Session.Do(ctx, cmd)[0]
+}
+
+func (t told) DoMulti(ctx context.Context, commands ...rueidis.Completed) []rueidis.RedisResult {
+	return t.Session.Do(ctx, commands...)
 }
 
 // due is when a value that is kept is to be looked at in the server again, to
@@ -210,4 +226,5 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 type query[K any] struct {
 	id     K
 	labels []stamp.Label
+	again  bool // a replica may lack what he waited for
 }

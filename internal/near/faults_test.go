@@ -89,7 +89,7 @@ var faults = []struct {
 			f.sessions.Delay(0, 0)
 			f.tracked(t)
 			f.sessions.Delay(0, d)
-			pause(ctx, 2*maxStale)
+			pause(ctx, 3*maxStale/2)
 		}
 		if n := f.sessions.Faults(); n.HeldBytes == 0 || n.Delayed == 0 {
 			t.Error("nothing was held back")
@@ -180,7 +180,7 @@ func stormTime() time.Duration {
 	if long() {
 		return time.Minute
 	}
-	return 2 * time.Second
+	return 1500 * time.Millisecond
 }
 
 func cuts() int {
