@@ -148,7 +148,7 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 			return Entry[V]{}, failure
 		case ctx.Err() == nil && redstart.Away(err):
 			v, err := c.duringOutage(ctx, k, id, err)
-			return sourced(v), err
+			return c.lastResort(ctx, k, v, err)
 		default:
 			return Entry[V]{}, c.failRead("get", k, err)
 		}
@@ -193,6 +193,8 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 		switch {
 		case ok && err != nil && verdict == stale && settles(ctx, err):
 			failure, patient = err, false
+		case ok && redstart.Away(err):
+			return c.lastResort(ctx, k, v, err)
 		case ok:
 			return sourced(v), err
 		case err != nil: // the end of his patience

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math/rand/v2"
 	"time"
@@ -39,6 +40,15 @@ type Near[K comparable, V any] struct {
 	// node is asked for a sign of life. Default: 2 s.
 	MaxStale time.Duration
 
+	// InOutage is how old, since it was read, a value may be that a caller gets
+	// as a last resort: the server is away, and no load from the source is
+	// possible (redstart.Config.OutageLoads), or the load failed. It is
+	// flagged, and may be older than an invalidation by others of which this
+	// process, cut off, could not hear; never than one's own. Values with tags
+	// are not kept for this. Negative or default: off, such a caller gets the
+	// error.
+	InOutage time.Duration
+
 	// Broadcast makes the server tell of every key of the template, read by
 	// this process or not. By default it remembers which keys a process has
 	// read, in a table of a million keys (tracking-table-max-keys), and tells
@@ -62,7 +72,7 @@ func (n *Near[K, V]) complete(template *key.Template, bad func(string, string, .
 		bad("Near", "Items and Weight are both set; leave one out")
 	case n.Weight > 0 && n.Weigh == nil:
 		bad("Near", "Weight needs Weigh, which says what a value weighs")
-	case !n.on() && (n.Weigh != nil || n.MaxStale != 0 || n.Broadcast):
+	case !n.on() && (n.Weigh != nil || n.MaxStale != 0 || n.Broadcast || n.InOutage > 0):
 		bad("Near", "needs Items or Weight; without them nothing is kept")
 	}
 	switch {
@@ -103,6 +113,7 @@ func (c *Cache[K, V]) tier() (*near.Tier[K, kept[V]], error) {
 		Items:    n.Items,
 		Weight:   n.Weight,
 		Weigh:    func(id K, v kept[V]) uint32 { return n.Weigh(id, v.value) },
+		Remember: n.InOutage > 0,
 	})
 }
 
@@ -131,6 +142,22 @@ func (c *Cache[K, V]) nearEntry(id K) (e Entry[V], found bool, err error) {
 		e.Age += c.near.Age(it)
 	}
 	return e, true, nil
+}
+
+// lastResort is what a caller gets in an outage instead of an error.
+func (c *Cache[K, V]) lastResort(ctx context.Context, k string, v V, err error) (Entry[V], error) {
+	if err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil || c.near == nil {
+		return sourced(v), err
+	}
+	it, age, ok := c.near.Last(k)
+	if !ok || age > c.cfg.Near.InOutage || it.Absent {
+		return sourced(v), err
+	}
+	c.stats.stale.Add(1)
+	if it.Value.age >= 0 {
+		age += it.Value.age
+	}
+	return Entry[V]{Value: it.Value.value, Age: age, Tier: TierNear, Stale: true}, nil
 }
 
 // fetchNear is fetch over the connection on which the server then tells of the

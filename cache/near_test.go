@@ -221,3 +221,52 @@ func TestNearConfig(t *testing.T) {
 		}
 	}
 }
+
+// In an outage a caller who can have nothing else gets what stood in the
+// process, flagged, if that is allowed; never what he invalidated himself.
+func TestNearInOutage(t *testing.T) {
+	s := redstarttest.Run(t, redstarttest.ServerConfig{AOF: "always"})
+	var version atomic.Int64
+	load := func(context.Context, int) (user, error) { return user{ID: int(version.Load())}, nil }
+	near := func(d time.Duration) func(*Config[int, user]) {
+		return nearby(func(n *Near[int, user]) { n.MaxStale, n.InOutage = 200*time.Millisecond, d })
+	}
+	cfg := redstart.Config{OutageLoads: -1}
+	us := users(t, open(t, s.URL(), cfg), load, near(time.Hour))
+	brief := users(t, open(t, s.URL(), cfg), load, near(time.Nanosecond))
+	for id := range 4 {
+		isNear(t, us, id)
+		isNear(t, brief, id)
+	}
+	version.Store(1)
+	if err := us.Invalidate(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	redstarttest.Eventually(t, 10*time.Second, "a flagged value in the outage", func() bool {
+		e, err := us.GetEntry(t.Context(), 1)
+		return err == nil && e.Stale && e.Tier == TierNear && e.Value.ID == 0 && e.Age > 0
+	})
+	if v, err := us.Get(t.Context(), 1); err != nil || v.ID != 0 {
+		t.Errorf("Get = %+v, %v", v, err)
+	}
+	if e, err := us.GetEntry(t.Context(), 2); !errors.Is(err, redstart.ErrUnavailable) {
+		t.Errorf("after one's own invalidation: %+v, %v", e, err)
+	}
+	_ = us.Invalidate(t.Context(), 3) // refused, but who knows
+	if e, err := us.GetEntry(t.Context(), 3); !errors.Is(err, redstart.ErrUnavailable) {
+		t.Errorf("after an attempt at one: %+v, %v", e, err)
+	}
+	if e, err := brief.GetEntry(t.Context(), 1); !errors.Is(err, redstart.ErrUnavailable) {
+		t.Errorf("older than allowed: %+v, %v", e, err)
+	}
+	if err := s.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	redstarttest.Eventually(t, 10*time.Second, "the server is back", func() bool {
+		e, err := us.GetEntry(t.Context(), 1)
+		return err == nil && !e.Stale
+	})
+}

@@ -61,6 +61,7 @@ func (t *Tier[K, V]) live(ctx context.Context, s *wake.Session) {
 		}
 	}
 	s.Heartbeat(ctx, t.cfg.MaxStale/beats, func(told time.Time) {
+		t.answered()
 		until := int64(told.Sub(t.base) + t.cfg.MaxStale)
 		if l == nil || !l.extend(until) {
 			end()

@@ -144,6 +144,7 @@ func (t *Tier[K, V]) Forget(key string) { t.change(key) }
 // change notes that a key has, or may have, another value; held says whether
 // there was anything to remove.
 func (t *Tier[K, V]) change(key string) (held bool) {
+	t.outdated(key)
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,6 +192,7 @@ func (t *Tier[K, V]) giveUp(l *life) {
 			if l == nil || h.item.life == l {
 				delete(s.held, key)
 				t.entries.Invalidate(h.id)
+				t.remember(h.item)
 			}
 		}
 		s.mu.Unlock()

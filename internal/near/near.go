@@ -44,6 +44,7 @@ type Config[K comparable, V any] struct {
 	Items    int    // at most so many
 	Weight   uint64 // or so much of Weigh's
 	Weigh    func(K, V) uint32
+	Remember bool // see Tier.Last
 }
 
 // Tier is what one cache keeps in the process.
@@ -57,6 +58,7 @@ type Tier[K comparable, V any] struct {
 	mu    sync.Mutex
 	lives map[*wake.Session]*life
 
+	last   last[K, V]
 	seed   maphash.Seed
 	shards [64]shard[K, V]
 	stats  counters
