@@ -156,7 +156,7 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 	if template != nil && cfg.Args == nil {
 		if n := len(template.Names()); n != 1 {
 			bad("Args", "is missing; the template has %d placeholders", n)
-		} else if ids.KeyOf[K](template, nil) == nil {
+		} else if ids.Of[K](template, nil).One == nil {
 			bad("Args", "is missing; a %s does not say how it is written as text", reflect.TypeFor[K]())
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/lease"
+	"github.com/redstart-go/redstart/internal/source"
 )
 
 // flight is what the callers of one process that miss the same key do
@@ -19,7 +21,7 @@ import (
 type flight[K comparable, V any] struct {
 	key    string
 	id     K
-	seen   entry[V]        // what the first caller saw at the key
+	seen   entry.Entry[V]  // what the first caller saw at the key
 	alone  bool            // a refresh: nobody waits
 	ctx    context.Context // the first caller's values; ends when nobody waits for another's load any more
 	cancel context.CancelFunc
@@ -47,7 +49,7 @@ type ending[V any] struct {
 	err    error  // for all who waited
 }
 
-func newFlight[K comparable, V any](ctx context.Context, k string, id K, seen entry[V]) *flight[K, V] {
+func newFlight[K comparable, V any](ctx context.Context, k string, id K, seen entry.Entry[V]) *flight[K, V] {
 	f := &flight[K, V]{key: k, id: id, seen: seen, done: make(chan struct{}), doom: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return f
@@ -56,7 +58,7 @@ func newFlight[K comparable, V any](ctx context.Context, k string, id K, seen en
 // board takes a caller on the key's flight, the first to start one. ok is
 // false when he must look again; with an error, because his patience, if it is
 // not zero, has ended, and the flight goes on without him.
-func (c *Cache[K, V]) board(ctx context.Context, k string, id K, seen *entry[V], patience time.Duration) (v V, ok bool, err error) {
+func (c *Cache[K, V]) board(ctx context.Context, k string, id K, seen *entry.Entry[V], patience time.Duration) (v V, ok bool, err error) {
 	c.mu.Lock()
 	f, joined := c.flights[k]
 	if !joined {
@@ -101,7 +103,7 @@ func (c *Cache[K, V]) board(ctx context.Context, k string, id K, seen *entry[V],
 // leave gives a caller his part of how the flight ended.
 func (c *Cache[K, V]) leave(ctx context.Context, f *flight[K, V], seat int, joined bool) (v V, ok bool, err error) {
 	end := &f.end
-	if p, ok := end.err.(*loadPanic); ok { //nolint:errorlint // set by this package, never wrapped
+	if p, ok := end.err.(*source.Panic); ok { //nolint:errorlint // set by this package, never wrapped
 		if !joined {
 			panic(p)
 		}
@@ -122,12 +124,12 @@ func (c *Cache[K, V]) leave(ctx context.Context, f *flight[K, V], seat int, join
 	case end.again || seat >= end.asOf:
 		return v, false, nil
 	}
-	switch e, verdict := c.judge(end.raw, true); verdict {
-	case hit:
-		return e.value, true, nil
-	case absent:
+	switch e, verdict := c.form.Judge(end.raw, true); verdict {
+	case entry.Hit:
+		return e.Value, true, nil
+	case entry.Absent:
 		return v, true, ErrNotFound
-	case failed:
+	case entry.Failed:
 		c.stats.loadErrors.Add(1)
 		return v, true, c.failRead("get", f.key, ErrLoad)
 	default:
@@ -194,12 +196,12 @@ func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 	defer context.AfterFunc(closing, f.cancel)()
 	defer f.cancel()
 	l := c.newLease(f)
-	if f.seen.frame.Head != nil && f.seen.replace == nil && c.rideOn(f) {
+	if f.seen.Frame.Head != nil && f.seen.Replace == nil && c.rideOn(f) {
 		return
 	}
-	f.seen.frame = frame.Frame{} // nothing old is left
+	f.seen.Frame = frame.Frame{} // nothing old is left
 	uncertain := ""              // the mark of a claim whose reply was lost
-	for replace := f.seen.replace; ; {
+	for replace := f.seen.Replace; ; {
 		n := c.send(f)
 		taken, current, err := c.claim(f, l, replace)
 		if err != nil && uncertain == "" && f.ctx.Err() == nil && redstart.OutcomeOf(err) == redstart.Unknown {
@@ -226,15 +228,15 @@ func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 			replace = nil // gone meanwhile
 			continue
 		}
-		switch e, verdict := c.judge(current, true); verdict {
-		case hit, absent, failed:
+		switch e, verdict := c.form.Judge(current, true); verdict {
+		case entry.Hit, entry.Absent, entry.Failed:
 			// What has metadata may be past its time, or dead: that is for a read to say.
-			c.land(f, ending[V]{again: e.frame.HasMeta || c.cfg.Clearable || c.cfg.Tags != nil, asOf: n, raw: current})
+			c.land(f, ending[V]{again: e.Frame.HasMeta || c.cfg.Clearable || c.cfg.Tags != nil, asOf: n, raw: current})
 			return
-		case bypass:
+		case entry.Bypass:
 			c.land(f, ending[V]{direct: true})
 			return
-		case leased:
+		case entry.Leased:
 			replace = nil
 			c.stats.waits.Add(1)
 			err := c.waker.Wait(f.ctx, f.key, func(now []byte) bool { return string(now) == string(current) })
@@ -243,7 +245,7 @@ func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 				return
 			}
 		default:
-			replace = e.replace
+			replace = e.Replace
 		}
 	}
 }

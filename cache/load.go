@@ -3,62 +3,32 @@ package cache
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/lease"
+	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
 )
 
-// loaded is what a call of Load came to.
-type loaded[V any] struct {
-	result Result[V]
-	err    error
-	took   time.Duration
-}
-
-// start calls Load on a goroutine of its own, which may outlive whoever waits:
-// a Load that ignores its context cannot be stopped. after runs when it ends.
-func (c *Cache[K, V]) start(ctx context.Context, id K, old Old[V], after func()) <-chan loaded[V] {
-	c.stats.loads.Add(1)
-	result := make(chan loaded[V], 1)
-	go func() {
-		r := loaded[V]{err: ErrPanic} // what stays if Load ends the goroutine
-		begun := time.Now()
-		defer func() {
-			if p := recover(); p != nil {
-				r.err = &loadPanic{value: p, stack: debug.Stack()}
-			}
-			r.took = time.Since(begun)
-			if after != nil {
-				after()
-			}
-			result <- r
-			c.loadedEvent(r)
-		}()
-		if c.cfg.LoadResult != nil {
-			r.result, r.err = c.cfg.LoadResult(ctx, id, old)
-		} else {
-			r.result.Value, r.err = c.cfg.Load(ctx, id)
+// sourceOf is where the values come from.
+func sourceOf[K comparable, V any](cfg *Config[K, V], ended func(time.Duration, error)) *source.Source[K, V] {
+	s := &source.Source[K, V]{Ended: ended}
+	switch {
+	case cfg.LoadResult != nil:
+		s.Load = func(ctx context.Context, id K, old source.Old[V]) (source.Result[V], error) {
+			r, err := cfg.LoadResult(ctx, id, Old[V](old))
+			return source.Result[V](r), err
 		}
-		switch {
-		case r.err != nil && !errors.Is(r.err, ErrNotFound):
-			r.err = &sourceError{r.err}
-		case r.err == nil && r.result.NotModified && !old.OK:
-			r.err = &sourceError{errNotModified}
+	case cfg.Load != nil:
+		s.Load = func(ctx context.Context, id K, _ source.Old[V]) (r source.Result[V], err error) {
+			r.Value, err = cfg.Load(ctx, id)
+			return r, err
 		}
-	}()
-	return result
-}
-
-func (c *Cache[K, V]) loadedEvent(r loaded[V]) {
-	err := r.err
-	if errors.Is(err, ErrNotFound) {
-		err = nil
 	}
-	c.notify("load", r.took, err)
+	return s
 }
 
 // load holds the claim while Load runs, and leaves what it gives at the key.
@@ -76,10 +46,10 @@ func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
 		return
 	}
 	old := c.oldOf(f)
-	result := c.start(ctx, f.id, old, nil)
+	ended := c.source.Start(ctx, f.id, old, nil)
 	for {
 		select {
-		case r := <-result:
+		case r := <-ended:
 			c.loadEnded(f, h, claim, r, &s)
 			return
 		case <-lost:
@@ -90,7 +60,7 @@ func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
 			c.mu.Unlock()
 		case <-ctx.Done():
 			select {
-			case r := <-result: // it made it after all
+			case r := <-ended: // it made it after all
 				c.loadEnded(f, h, claim, r, &s)
 				return
 			default:
@@ -113,21 +83,21 @@ func (c *Cache[K, V]) sampleFor(f *flight[K, V]) (stamp.Sampling, error) {
 }
 
 // oldOf is what a load is given of the value over which it loads.
-func (c *Cache[K, V]) oldOf(f *flight[K, V]) (old Old[V]) {
-	if c.cfg.LoadResult == nil || f.seen.frame.Head == nil {
+func (c *Cache[K, V]) oldOf(f *flight[K, V]) (old source.Old[V]) {
+	if c.cfg.LoadResult == nil || f.seen.Frame.Head == nil {
 		return old
 	}
-	v, err := c.open(&f.seen.frame, true)
+	v, err := c.form.Open(&f.seen.Frame, true)
 	if err != nil {
 		return old
 	}
-	return Old[V]{Value: v, OK: true, Age: f.seen.age}
+	return source.Old[V]{Value: v, OK: true, Age: f.seen.Age}
 }
 
 // loadEnded publishes what Load gave, and lands the flight.
-func (c *Cache[K, V]) loadEnded(f *flight[K, V], h holder, claim int, r loaded[V], s *stamp.Sampling) {
+func (c *Cache[K, V]) loadEnded(f *flight[K, V], h holder, claim int, r source.Loaded[V], s *stamp.Sampling) {
 	end := ending[V]{asOf: claim}
-	err := r.err
+	err := r.Err
 	if found := err == nil; found || errors.Is(err, ErrNotFound) {
 		var ttl time.Duration
 		if ttl, err = c.product(f, &r, s, found, &end); err == nil {
@@ -151,18 +121,18 @@ func (c *Cache[K, V]) loadEnded(f *flight[K, V], h holder, claim int, r loaded[V
 
 // product makes the entry of what Load gave, in end, and says how long it is
 // to stand.
-func (c *Cache[K, V]) product(f *flight[K, V], r *loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
+func (c *Cache[K, V]) product(f *flight[K, V], r *source.Loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
 	if found {
-		ttl = c.jittered(r.result.ttlOf(c.cfg.TTL))
+		ttl = c.jittered(ttlOf(r.Result.TTL, c.cfg.TTL))
 	} else {
-		ttl = r.result.ttlOf(c.cfg.NegativeTTL)
+		ttl = ttlOf(r.Result.TTL, c.cfg.NegativeTTL)
 	}
-	labels, err := c.resultLabels(r.result.Tags)
+	labels, err := c.resultLabels(r.Result.Tags)
 	if err != nil {
-		return 0, &sourceError{err}
+		return 0, source.NewFailure(err)
 	}
 	quiet := true
-	if len(labels) > 0 || r.result.TTL != 0 {
+	if len(labels) > 0 || r.Result.TTL != 0 {
 		ctx, cancel := c.parting(f)
 		defer cancel()
 		if quiet, err = c.tags.Extend(ctx, s, labels, c.stampLife(ttl), true); err != nil {
@@ -170,21 +140,21 @@ func (c *Cache[K, V]) product(f *flight[K, V], r *loaded[V], s *stamp.Sampling, 
 			quiet, err = false, nil
 		}
 	}
-	a := about{ttl: ttl, cost: r.took, tags: s.Tags}
+	a := entry.About{TTL: ttl, Cost: r.Took, Tags: s.Tags}
 	switch {
 	case !found:
-		end.raw = c.encodeAbsent(a)
-	case r.result.NotModified:
-		end.raw = c.encodeAgain(&f.seen.frame, a)
-		ttl += c.staleFor(ttl)
+		end.raw = c.form.EncodeAbsent(a)
+	case r.Result.NotModified:
+		end.raw = c.form.EncodeAgain(&f.seen.Frame, a)
+		ttl += c.form.Beyond(ttl)
 	default:
-		end.raw, err = c.storable(r.result.Value, a)
-		ttl += c.staleFor(ttl)
+		end.raw, err = c.storable(r.Result.Value, a)
+		ttl += c.form.Beyond(ttl)
 	}
 	if errors.Is(err, ErrTooLarge) {
 		c.stats.tooLarge.Add(1)
 		c.notify("too large", 0, ErrTooLarge)
-		end.direct, end.value = true, &r.result.Value
+		end.direct, end.value = true, &r.Result.Value
 		end.raw, ttl, err = []byte(frame.Make(frame.Bypass, 0, 0, "")), c.cfg.ErrorTTL, nil
 	}
 	if err == nil && !quiet {
@@ -243,8 +213,8 @@ func (c *Cache[K, V]) parting(f *flight[K, V]) (context.Context, context.CancelF
 
 // storable encodes what Load gave, and makes sure that it can be read again:
 // what the first caller gets is what the next ones will.
-func (c *Cache[K, V]) storable(v V, a about) ([]byte, error) {
-	raw, err := c.encode(v, a, true)
+func (c *Cache[K, V]) storable(v V, a entry.About) ([]byte, error) {
+	raw, err := c.form.Encode(v, a, true)
 	if err == nil || errors.Is(err, ErrTooLarge) {
 		return raw, err
 	}

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/entry"
 )
 
 // Refresh says when a value that is read is loaded ahead of its end. With both
@@ -44,10 +44,10 @@ const refreshesAtOnce = 64
 
 // consider starts a refresh of a value that was just read, if it is due and
 // nobody is at it. The reader does not wait.
-func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry[V]) {
-	f := &seen.frame
-	if f.Head == nil || f.Meta.TTL == 0 || seen.stands <= 0 || f.Rider.Stands(seen.stands) ||
-		!c.cfg.Refresh.due(seen.left, f.Meta.TTL, f.Meta.Cost, rand.ExpFloat64()) {
+func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry.Entry[V]) {
+	f := &seen.Frame
+	if f.Head == nil || f.Meta.TTL == 0 || seen.Stands <= 0 || f.Rider.Stands(seen.Stands) ||
+		!c.cfg.Refresh.due(seen.Left, f.Meta.TTL, f.Meta.Cost, rand.ExpFloat64()) {
 		return
 	}
 	c.mu.Lock()
@@ -76,12 +76,4 @@ func (c *Cache[K, V]) refreshed(k string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.refreshing, k)
-}
-
-// encodeAgain is the entry of an old value that the source has confirmed.
-func (c *Cache[K, V]) encodeAgain(old *frame.Frame, a about) []byte {
-	raw := frame.Begin(make([]byte, 0, len(old.Payload)+128), frame.Value, c.codec, c.schema)
-	raw = c.appendMeta(raw, a)
-	frame.Pack(raw, old.Packing)
-	return frame.Seal(append(raw, old.Payload...))
 }

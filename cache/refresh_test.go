@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -266,12 +267,12 @@ func TestRefreshMeetsAWrite(t *testing.T) {
 
 		// Two readers see the end coming; the second's refresh finds the first's value.
 		age(t, us.client, "user:1", 10*time.Minute)
-		r, err := us.fetch(t.Context(), "user:1", nil)
+		r, err := us.reader.Fetch(t.Context(), "user:1", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen, verdict := us.read(&r, false)
-		if verdict != hit {
+		seen, verdict := us.form.Read(&r, false)
+		if verdict != entry.Hit {
 			t.Fatalf("verdict %v", verdict)
 		}
 		if err := us.Set(t.Context(), 1, user{ID: 4}); err != nil {

@@ -60,7 +60,7 @@ func (c *Cache[K, V]) mount(f *flight[K, V]) (r lease.Ride, seen lease.Seen, lef
 	defer cancel()
 	for range 2 {
 		r = lease.Ride{Client: c.client, Key: f.key, Mark: frame.Mark(lease.Token()), Time: c.cfg.Lease}
-		seen, left, err = r.Take(ctx, f.seen.frame.Head, f.seen.stands)
+		seen, left, err = r.Take(ctx, f.seen.Frame.Head, f.seen.Stands)
 		if err == nil || f.ctx.Err() != nil || redstart.OutcomeOf(err) != redstart.Unknown {
 			return r, seen, left, err
 		}
@@ -77,7 +77,7 @@ func (c *Cache[K, V]) waitRide(f *flight[K, V], left time.Duration) (done bool, 
 	c.stats.waits.Add(1)
 	ctx, cancel := context.WithTimeout(f.ctx, left+left/8+time.Millisecond)
 	defer cancel()
-	err = c.waker.Wait(ctx, f.key, func(now []byte) bool { return frame.RiddenBy(now, f.seen.frame.Head) })
+	err = c.waker.Wait(ctx, f.key, func(now []byte) bool { return frame.RiddenBy(now, f.seen.Frame.Head) })
 	if err != nil && f.ctx.Err() == nil && ctx.Err() != nil {
 		return false, nil
 	}

@@ -21,6 +21,7 @@ var layers = []struct {
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
 	}},
+	{"what a pattern is made of", []string{"internal/entry", "internal/source"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
 		"internal/lease", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
