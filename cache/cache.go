@@ -9,6 +9,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/flight"
 	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
@@ -36,8 +37,9 @@ type Cache[K comparable, V any] struct {
 	gets    *turns.Turns[[]stamp.Label, entry.Reply]
 	directs *turns.Turns[job[K], V]
 
-	mu         sync.Mutex // guards what follows, and what is inside flights
-	flights    map[string]*flight[K, V]
+	flights *flights[K, V]
+
+	mu         sync.Mutex
 	refreshing map[string]struct{}
 }
 
@@ -56,7 +58,7 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 		template: template,
 		waker:    wake.Of(client),
 		key:      ids.Of(template, cfg.Args),
-		flights:  map[string]*flight[K, V]{},
+		flights:  flight.New[subject[K, V], ending[V]](),
 
 		refreshing: map[string]struct{}{},
 	}

@@ -76,3 +76,16 @@ func (c *Cache[K, V]) loadDirect(ctx context.Context, _ string, j job[K]) (v V, 
 		return v, context.Cause(ctx)
 	}
 }
+
+// loadManyDirect is one LoadMany without the server, if a place is free.
+func (c *Cache[K, V]) loadManyDirect(ctx context.Context, ids []K, cause error) []source.Loaded[V] {
+	select {
+	case c.outage <- struct{}{}:
+		c.stats.uncached.Add(1)
+	default:
+		return source.Fail[V](len(ids), &unavailable{cause: cause, places: cap(c.outage)})
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
+	defer cancel()
+	return source.Await(ctx, c.source.StartMany(ctx, ids, func() { <-c.outage }), len(ids))
+}

@@ -16,6 +16,15 @@ import (
 // sourceOf is where the values come from.
 func sourceOf[K comparable, V any](cfg *Config[K, V], ended func(time.Duration, error)) *source.Source[K, V] {
 	s := &source.Source[K, V]{Ended: ended}
+	if cfg.LoadMany != nil {
+		s.Many = func(ctx context.Context, ids []K) (map[K]V, error) {
+			values, err := cfg.LoadMany(ctx, ids)
+			if e, ok := err.(Errors[K]); ok { //nolint:errorlint // a wrapped one may hide another failure
+				err = source.Partial[K](e)
+			}
+			return values, err
+		}
+	}
 	switch {
 	case cfg.LoadResult != nil:
 		s.Load = func(ctx context.Context, id K, old source.Old[V]) (source.Result[V], error) {
@@ -33,20 +42,20 @@ func sourceOf[K comparable, V any](cfg *Config[K, V], ended func(time.Duration, 
 
 // load holds the claim while Load runs, and leaves what it gives at the key.
 // claim is the number of the command that took it.
-func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
-	c.claimed(f, claim)
-	ctx, cancel := context.WithTimeoutCause(f.ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
+func (c *Cache[K, V]) load(f *oneFlight[K, V], h holder, claim int) {
+	f.Claimed(claim)
+	ctx, cancel := context.WithTimeoutCause(f.Ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
 	lost, rest := h.Keep()
 	defer rest()
 	s, err := c.sampleFor(f)
 	if err != nil {
-		c.land(f, c.stopped(f, err))
+		f.Land(c.stopped(f, err))
 		c.leaveFailure(f, h, redstart.ErrClosed)
 		return
 	}
 	old := c.oldOf(f)
-	ended := c.source.Start(ctx, f.id, old, nil)
+	ended := c.source.Start(ctx, f.On.id, old, nil)
 	for {
 		select {
 		case r := <-ended:
@@ -55,9 +64,7 @@ func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
 		case <-lost:
 			lost = nil
 			c.stats.leasesLost.Add(1)
-			c.mu.Lock()
-			c.leaseLost(f)
-			c.mu.Unlock()
+			f.LeaseLost()
 		case <-ctx.Done():
 			select {
 			case r := <-ended: // it made it after all
@@ -66,62 +73,79 @@ func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
 			default:
 			}
 			err := context.Cause(ctx)
-			if f.ctx.Err() != nil {
+			if f.Ctx.Err() != nil {
 				err = redstart.ErrClosed
 			}
-			c.land(f, ending[V]{err: err})
+			f.Land(ending[V]{err: err})
 			c.leaveFailure(f, h, err)
 			return
 		}
 	}
 }
 
-func (c *Cache[K, V]) sampleFor(f *flight[K, V]) (stamp.Sampling, error) {
+func (c *Cache[K, V]) sampleFor(f *oneFlight[K, V]) (stamp.Sampling, error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
-	return c.sample(ctx, f.id, true)
+	return c.sample(ctx, f.On.id, true)
 }
 
 // oldOf is what a load is given of the value over which it loads.
-func (c *Cache[K, V]) oldOf(f *flight[K, V]) (old source.Old[V]) {
-	if c.cfg.LoadResult == nil || f.seen.Frame.Head == nil {
+func (c *Cache[K, V]) oldOf(f *oneFlight[K, V]) (old source.Old[V]) {
+	if c.cfg.LoadResult == nil || f.On.seen.Frame.Head == nil {
 		return old
 	}
-	v, err := c.form.Open(&f.seen.Frame, true)
+	v, err := c.form.Open(&f.On.seen.Frame, true)
 	if err != nil {
 		return old
 	}
-	return source.Old[V]{Value: v, OK: true, Age: f.seen.Age}
+	return source.Old[V]{Value: v, OK: true, Age: f.On.seen.Age}
 }
 
 // loadEnded publishes what Load gave, and lands the flight.
-func (c *Cache[K, V]) loadEnded(f *flight[K, V], h holder, claim int, r source.Loaded[V], s *stamp.Sampling) {
-	end := ending[V]{asOf: claim}
+func (c *Cache[K, V]) loadEnded(f *oneFlight[K, V], h holder, claim int, r source.Loaded[V], s *stamp.Sampling) {
+	end, ttl := c.ended(f, claim, &r, s)
+	switch {
+	case end.disturbed:
+		c.left(&end, 0, false, nil)
+		f.Land(end)
+		c.leaveFailure(f, h, redstart.ErrClosed)
+	case end.err != nil:
+		f.Land(end)
+		c.leaveFailure(f, h, end.err)
+	default:
+		n := f.Send()
+		ctx, cancel := c.parting(f)
+		defer cancel()
+		kept, err := h.Put(ctx, string(end.raw), ttl)
+		c.left(&end, n, kept, err)
+		f.Land(end)
+	}
+}
+
+// ended is how the flight ends by what a load gave; end.raw is to be left at the
+// key for ttl.
+func (c *Cache[K, V]) ended(f *oneFlight[K, V], claim int, r *source.Loaded[V], s *stamp.Sampling) (end ending[V], ttl time.Duration) {
+	end.asOf = claim
 	err := r.Err
 	if found := err == nil; found || errors.Is(err, ErrNotFound) {
-		var ttl time.Duration
-		if ttl, err = c.product(f, &r, s, found, &end); err == nil {
-			c.publish(f, h, ttl, len(s.Tags) > 0, end)
-			return
-		}
+		ttl, err = c.product(f, r, s, found, &end)
+		end.tagged = len(s.Tags) > 0
 	}
 	switch {
-	case f.ctx.Err() != nil: // it was told to stop
+	case err == nil:
+		return end, ttl
+	case f.Ctx.Err() != nil: // it was told to stop
 		err = redstart.ErrClosed
 	case errors.Is(err, errDisturbed): // those who asked before may have it, it is not for later
-		c.stats.refused.Add(1)
-		c.notify("refused", 0, nil)
-		c.land(f, end)
-		c.leaveFailure(f, h, redstart.ErrClosed)
-		return
+		end.disturbed = true
+		return end, 0
 	}
-	c.land(f, ending[V]{err: err})
-	c.leaveFailure(f, h, err)
+	return ending[V]{err: err}, 0
 }
 
 // product makes the entry of what Load gave, in end, and says how long it is
 // to stand.
-func (c *Cache[K, V]) product(f *flight[K, V], r *source.Loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
+func (c *Cache[K, V]) product(f *oneFlight[K, V], r *source.Loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
 	if found {
 		ttl = c.jittered(ttlOf(r.Result.TTL, c.cfg.TTL))
 	} else {
@@ -145,7 +169,7 @@ func (c *Cache[K, V]) product(f *flight[K, V], r *source.Loaded[V], s *stamp.Sam
 	case !found:
 		end.raw = c.form.EncodeAbsent(a)
 	case r.Result.NotModified:
-		end.raw = c.form.EncodeAgain(&f.seen.Frame, a)
+		end.raw = c.form.EncodeAgain(&f.On.seen.Frame, a)
 		ttl += c.form.Beyond(ttl)
 	default:
 		end.raw, err = c.storable(r.Result.Value, a)
@@ -163,16 +187,12 @@ func (c *Cache[K, V]) product(f *flight[K, V], r *source.Loaded[V], s *stamp.Sam
 	return ttl, err
 }
 
-// publish leaves the entry at the key, if the claim still stands, and lands the
-// flight. The stamps of tags were taken when the load began: who came aboard
-// later looks for himself whether they still stand.
-func (c *Cache[K, V]) publish(f *flight[K, V], h holder, ttl time.Duration, tagged bool, end ending[V]) {
-	n := c.send(f)
-	ctx, cancel := c.parting(f)
-	defer cancel()
-	kept, err := h.Put(ctx, string(end.raw), ttl)
+// left notes what became of an entry that command n was to leave at the key. The
+// stamps of tags were taken when the load began: who came aboard later looks for
+// himself whether they still stand.
+func (c *Cache[K, V]) left(end *ending[V], n int, kept bool, err error) {
 	switch {
-	case kept && tagged:
+	case kept && end.tagged:
 	case kept:
 		end.asOf = n
 	case err == nil:
@@ -181,12 +201,11 @@ func (c *Cache[K, V]) publish(f *flight[K, V], h holder, ttl time.Duration, tagg
 	default:
 		c.notify("not stored", 0, err)
 	}
-	c.land(f, end)
 }
 
 // leaveFailure tells those who wait in other processes that there is nothing
 // to wait for. A load that was given up leaves the key free instead.
-func (c *Cache[K, V]) leaveFailure(f *flight[K, V], h holder, err error) {
+func (c *Cache[K, V]) leaveFailure(f *oneFlight[K, V], h holder, err error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
 	switch h := h.(type) {
@@ -207,8 +226,8 @@ func (c *Cache[K, V]) leaveFailure(f *flight[K, V], h holder, err error) {
 // parting is the context of a command that must be heard to its end although
 // nobody may wait any more. A silent connection is found out within Timeout, so
 // that the second half is there for another one.
-func (c *Cache[K, V]) parting(f *flight[K, V]) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(f.ctx), 2*c.client.Config().Timeout)
+func (c *Cache[K, V]) parting(f *oneFlight[K, V]) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(f.Ctx), 2*c.client.Config().Timeout)
 }
 
 // storable encodes what Load gave, and makes sure that it can be read again:

@@ -58,16 +58,15 @@ func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry.
 	}
 	c.refreshing[k] = struct{}{}
 	c.mu.Unlock()
-	fl := newFlight(ctx, k, id, *seen)
-	fl.alone = true
+	fl := c.flights.Alone(ctx, k, subject[K, V]{id, *seen, true})
 	err := c.client.Go(func(closing context.Context) {
 		defer c.refreshed(k)
-		defer context.AfterFunc(closing, fl.cancel)()
-		defer fl.cancel()
+		defer context.AfterFunc(closing, fl.Cancel)()
+		defer fl.Cancel()
 		c.rideOn(fl)
 	})
 	if err != nil { // the client is closed
-		fl.cancel()
+		fl.Cancel()
 		c.refreshed(k)
 	}
 }

@@ -6,7 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	Hits        uint64 // answered by what is cached, "not found" included
 	Misses      uint64 // nothing usable was cached
-	Loads       uint64 // calls of Load
+	Loads       uint64 // calls of Load, LoadResult and LoadMany
 	LoadErrors  uint64 // callers who got a load's failure, this process's or another's
 	Joined      uint64 // callers who shared another's load or wait in this process
 	Waits       uint64 // waits for another process's load

@@ -90,10 +90,4 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
 // forget sends away who waits for a load in this process that will not be
 // stored, because the key has been written or deleted, and lets nobody else
 // wait for it.
-func (c *Cache[K, V]) forget(k string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f := c.flights[k]; f != nil {
-		c.leaseLost(f)
-	}
-}
+func (c *Cache[K, V]) forget(k string) { c.flights.Forget(k) }

@@ -31,7 +31,7 @@ var layers = []struct {
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
-		"internal/schema", "internal/turns",
+		"internal/schema", "internal/turns", "internal/flight",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
