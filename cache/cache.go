@@ -2,19 +2,17 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/redstart-go/redstart"
-	"github.com/redstart-go/redstart/internal/codec"
-	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/flight"
 	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/internal/near"
-	"github.com/redstart-go/redstart/internal/pack"
-	"github.com/redstart-go/redstart/internal/schema"
+	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
 	"github.com/redstart-go/redstart/internal/turns"
 	"github.com/redstart-go/redstart/internal/wake"
@@ -31,21 +29,19 @@ type Cache[K comparable, V any] struct {
 	outage   chan struct{} // a place for each load allowed while the server is away
 	stats    counters
 
-	key    func(K) (string, error) // builds an entry's key
-	codec  byte
-	schema uint32
-	shares bool // decoded values share memory with the reply
-	packer *pack.Packer
+	key    ids.Keys[K] // builds entries' keys
+	form   *entry.Form[V]
+	reader *entry.Reader
+	source *source.Source[K, V]
 	tags   *stamp.Tags
-	timed  bool                   // entries know their TTL, and reads ask what is left of it
 	near   *near.Tier[K, kept[V]] // nil: off
-	reader *redstart.Client       // where entries are read first; client but for Config.ReadFrom
 
-	gets    *turns.Turns[query[K], reply]
+	gets    *turns.Turns[query[K], entry.Reply]
 	directs *turns.Turns[job[K], V]
 
-	mu         sync.Mutex // guards what follows, and what is inside flights
-	flights    map[string]*flight[K, V]
+	flights *flights[K, V]
+
+	mu         sync.Mutex
 	refreshing map[string]struct{}
 }
 
@@ -63,30 +59,32 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 		cfg:      cfg,
 		template: template,
 		waker:    wake.Of(client),
-		key:      ids.KeyOf(template, cfg.Args),
-		codec:    codec.ID(cfg.Codec.Name()),
-		schema:   schema.Of[V](cfg.Codec.Name(), cfg.Version),
-		packer:   packerOf(cfg.Compress, cfg.MaxBytes),
-		timed:    cfg.Refresh.on() || cfg.StaleFor > 0 || cfg.Ages,
-		flights:  map[string]*flight[K, V]{},
+		key:      ids.Of(template, cfg.Args),
+		flights:  flight.New[subject[K, V], ending[V]](),
 
 		refreshing: map[string]struct{}{},
 	}
+	c.form = entry.New(entry.Config[V]{
+		Codec: cfg.Codec, Version: cfg.Version, Adopt: cfg.Adopt, MaxBytes: cfg.MaxBytes,
+		Timed: cfg.Refresh.on() || cfg.StaleFor > 0 || cfg.Ages, StaleFor: cfg.StaleFor,
+		Packing: cfg.Compress.packing(), PackAbove: cfg.CompressAbove,
+		Corrupt: func(err error) { c.notify("corrupt", 0, err) },
+	})
+	c.source = sourceOf(&cfg, func(took time.Duration, err error) { c.notify("load", took, err) })
 	if c.tags, err = stamp.Of(client, template, cfg.LoadTimeout); err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: Key: its tags' keys: %w", err)
 	}
 	c.outage = client.Attach(outageKey{}, func() any {
 		return make(chan struct{}, max(client.Config().OutageLoads, 0))
 	}).(chan struct{})
-	if s, ok := cfg.Codec.(sharer); ok {
-		c.shares = s.Shares()
-	}
-	if c.reader, err = client.ReadingFrom(cfg.ReadFrom); err != nil {
+	first, err := client.ReadingFrom(cfg.ReadFrom)
+	if err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: %w", err)
 	}
 	if c.near, err = c.tier(); err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: Near: %w", err)
 	}
+	c.reader = &entry.Reader{Client: client, First: first, Tags: c.tags, Timed: c.form.Timed || c.near != nil}
 	fetch, atOnce := c.fetch, 2 // see package turns
 	if c.near != nil {
 		fetch, atOnce = c.fetchNear, 1 // else an older answer could be kept after a newer one
@@ -127,7 +125,7 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 			return e, err
 		}
 	}
-	k, err := c.key(id)
+	k, err := c.key.One(id)
 	if err != nil {
 		return Entry[V]{}, c.failRead("get", "", err)
 	}
@@ -140,7 +138,7 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	for again := 0; ; again++ {
 		r, shared, err := c.gets.Do(ctx, k, query[K]{id: id, labels: labels, again: again > 0})
 		if err == nil {
-			err = replyError(r)
+			err = r.Err
 		}
 		switch {
 		case err == nil:
@@ -152,26 +150,26 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 		default:
 			return Entry[V]{}, c.failRead("get", k, err)
 		}
-		seen, verdict := c.read(&r, shared)
+		seen, verdict := c.form.Read(&r, shared)
 		switch verdict {
-		case hit:
+		case entry.Hit:
 			c.stats.hits.Add(1)
 			if c.cfg.Refresh.on() {
 				c.consider(ctx, k, id, &seen)
 			}
-			return Entry[V]{Value: seen.value, Age: seen.age, Tier: TierRedis}, nil
-		case absent:
+			return cached(&seen, false), nil
+		case entry.Absent:
 			c.stats.hits.Add(1)
 			return Entry[V]{}, ErrNotFound
-		case failed:
+		case entry.Failed:
 			c.stats.loadErrors.Add(1)
 			return Entry[V]{}, c.failRead("get", k, ErrLoad)
-		case stale:
-			if rider := seen.frame.Rider; !patient || rider.Resting && rider.Stands(seen.stands) {
+		case entry.Stale:
+			if !patient || seen.Resting() {
 				c.stats.stale.Add(1)
-				return Entry[V]{Value: seen.value, Age: seen.age, Tier: TierRedis, Stale: true}, nil
+				return cached(&seen, true), nil
 			}
-		case bypass:
+		case entry.Bypass:
 			v, err := c.direct(ctx, k, id)
 			return sourced(v), err
 		}
@@ -186,12 +184,12 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 			return sourced(v), err
 		}
 		var patience time.Duration
-		if patient && verdict == stale {
+		if patient && verdict == entry.Stale {
 			patience = c.cfg.SoftTimeout
 		}
 		v, ok, err := c.board(ctx, k, id, &seen, patience)
 		switch {
-		case ok && err != nil && verdict == stale && settles(ctx, err):
+		case ok && err != nil && verdict == entry.Stale && settles(ctx, err):
 			failure, patient = err, false
 		case ok && redstart.Away(err):
 			return c.lastResort(ctx, k, v, err)
@@ -203,9 +201,6 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	}
 }
 
-// sourced is a value that was just loaded.
-func sourced[V any](v V) Entry[V] { return Entry[V]{Value: v, Tier: TierSource} }
-
 // maxAgain bounds how often a caller looks again because what he waited for
 // was invalidated; he then loads for himself.
 const maxAgain = 3
@@ -214,7 +209,7 @@ const maxAgain = 3
 // says whether anything is. ErrNotFound says that "not found" is cached. It
 // costs what Get does for a hit.
 func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) {
-	k, err := c.key(id)
+	k, err := c.key.One(id)
 	if err != nil {
 		return v, false, c.failRead("peek", "", err)
 	}
@@ -224,141 +219,19 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	}
 	r, err := c.fetch(ctx, k, query[K]{id: id, labels: labels})
 	if err == nil {
-		err = replyError(r)
+		err = r.Err
 	}
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
-	switch seen, verdict := c.read(&r, false); verdict {
-	case hit:
-		return seen.value, true, nil
-	case absent:
+	switch seen, verdict := c.form.Read(&r, false); verdict {
+	case entry.Hit:
+		return seen.Value, true, nil
+	case entry.Absent:
 		return v, true, ErrNotFound
 	default:
 		return v, false, nil
 	}
-}
-
-// verdict is what an entry means for a reader.
-type verdict uint8
-
-const (
-	miss   verdict = iota // nothing that can be served: load
-	hit                   // a value
-	absent                // known not to exist
-	failed                // a load failed a moment ago
-	bypass                // not to be cached for now
-	leased                // someone loads
-	stale                 // a value past its TTL
-)
-
-// entry is what stands at a key.
-type entry[V any] struct {
-	value   V
-	raw     []byte        // all of it
-	replace []byte        // on a miss: what stands there and is to be replaced; nil for nothing
-	frame   frame.Frame   // what raw is, taken apart
-	stands  time.Duration // what the key has to live; zero when not known
-	left    time.Duration // what the value has; meaningless where stands is zero
-	age     time.Duration // negative when not known
-}
-
-// read judges a reply. shared says that others decode the same bytes.
-func (c *Cache[K, V]) read(r *reply, shared bool) (entry[V], verdict) {
-	raw, err := r.entry.AsBytes()
-	if err != nil {
-		return entry[V]{}, miss
-	}
-	e, v := c.judge(raw, shared)
-	if !e.frame.HasMeta && len(r.stamps) == 0 {
-		return e, v
-	}
-	return c.weigh(e, v, r)
-}
-
-// judge is read without what stands around the entry.
-func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
-	e.raw, e.age = raw, -1
-	f, err := frame.Parse(raw)
-	if err != nil {
-		if c.cfg.Adopt != nil && errors.Is(err, frame.ErrForeign) {
-			if v, err := c.adopt(raw, shared); err == nil {
-				c.stats.adopted.Add(1)
-				e.value = v
-				return e, hit
-			}
-		}
-		c.unreadable("corrupt", err)
-		e.replace = raw
-		return e, miss
-	}
-	e.frame = f
-	switch f.Kind {
-	case frame.Value:
-		if f.Schema != c.schema || f.Codec != c.codec {
-			c.stats.otherSchema.Add(1)
-			break
-		}
-		if e.value, err = c.open(&f, shared); err == nil {
-			return e, hit
-		}
-		c.unreadable("corrupt", errPayload)
-	case frame.Absent:
-		return e, absent
-	case frame.Failed:
-		return e, failed
-	case frame.Bypass:
-		return e, bypass
-	case frame.Lease:
-		return e, leased
-	default:
-		c.unreadable("corrupt", frame.ErrVersion)
-	}
-	var none V
-	e.value, e.replace = none, raw
-	return e, miss
-}
-
-// open is the value in a frame. shared says that others decode the same bytes.
-func (c *Cache[K, V]) open(f *frame.Frame, shared bool) (v V, err error) {
-	payload := f.Payload
-	switch {
-	case f.Packing != frame.Plain:
-		if payload, err = c.packer.Expand(payload, f.Packing); err != nil {
-			return v, err
-		}
-	case shared && c.shares:
-		payload = append([]byte(nil), payload...)
-	}
-	return c.decode(payload)
-}
-
-func (c *Cache[K, V]) unreadable(event string, err error) {
-	c.stats.corrupt.Add(1)
-	c.notify(event, 0, err)
-}
-
-// adopt is Config.Adopt on bytes of the caller's own; its panic is an error.
-func (c *Cache[K, V]) adopt(raw []byte, shared bool) (v V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = ErrPanic
-		}
-	}()
-	if shared {
-		raw = append([]byte(nil), raw...)
-	}
-	return c.cfg.Adopt(raw)
-}
-
-// decode is the codec's Decode; bytes that make it panic are corrupt.
-func (c *Cache[K, V]) decode(payload []byte) (v V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = ErrPanic
-		}
-	}()
-	return c.cfg.Codec.Decode(payload)
 }
 
 // jittered takes a random part off a TTL; zero stays zero.

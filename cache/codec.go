@@ -37,7 +37,3 @@ func Raw[V ~[]byte | ~string]() Codec[V] { return codec.Raw[V]() }
 func Generated[V any]() (Codec[V], bool) {
 	return codec.Generated[V](), codec.Generates[V]()
 }
-
-// sharer is a codec whose values may share memory with what they were decoded
-// from.
-type sharer interface{ Shares() bool }

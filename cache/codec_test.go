@@ -203,7 +203,7 @@ func TestInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	info, err := Inspect(raw)
-	if err != nil || info.Kind != "value" || info.Codec != "msgpack" || info.Schema != us.schema {
+	if err != nil || info.Kind != "value" || info.Codec != "msgpack" || info.Schema != us.form.Schema {
 		t.Errorf("Inspect = %+v, %v", info, err)
 	}
 	var fields []any

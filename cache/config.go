@@ -13,9 +13,10 @@ import (
 	"github.com/redstart-go/redstart/key"
 )
 
-// Config says what a Cache holds and for how long. Key and Load are needed; a
-// zero field is the documented default, a negative one switches the thing off
-// where the field says so; every invalid field is reported at once by [New].
+// Config says what a Cache holds and for how long. Key and Load (or LoadResult,
+// or LoadMany) are needed; a zero field is the documented default, a negative one
+// switches the thing off where the field says so; every invalid field is reported
+// at once by [New].
 type Config[K comparable, V any] struct {
 	// Key is the template of the entries' keys, such as "user:<id>"; the
 	// client's Namespace is put in front. A plain id gives the key one would
@@ -33,8 +34,21 @@ type Config[K comparable, V any] struct {
 	Load func(ctx context.Context, id K) (V, error)
 
 	// LoadResult is a Load that says more: how long the value lives, its tags,
-	// or that what was cached still holds. Exactly one of both is set.
+	// or that what was cached still holds. Only one of both is set.
 	LoadResult func(ctx context.Context, id K, old Old[V]) (Result[V], error)
+
+	// LoadMany fetches several values for GetMany and Warm in one call, for
+	// exactly the ids that are missing and that nobody else loads, in no
+	// order, each once. An id that is not in the map does not exist, as with
+	// ErrNotFound. An error is that of every id of the call, whatever it says,
+	// unless it is an [Errors]. LoadTimeout is for the whole call. With it Load
+	// may be left out; then it also loads one id alone. Default: none; Load or
+	// LoadResult is called for each id, Loads at a time.
+	LoadMany func(ctx context.Context, ids []K) (map[K]V, error)
+
+	// Loads is how many calls of Load one call of GetMany or Warm has under
+	// way at once, where LoadMany cannot serve. Default: 8.
+	Loads int
 
 	// TTL is how long a value lives. Negative: for good. Default: 10 minutes.
 	TTL time.Duration
@@ -143,6 +157,7 @@ const (
 	defaultMaxBytes    = 1 << 20
 	defaultAbove       = 1 << 10
 	minLease           = 100 * time.Millisecond
+	defaultLoads       = 8
 )
 
 // withDefaults checks every field and fills in what is zero.
@@ -167,15 +182,21 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 	if template != nil && cfg.Args == nil {
 		if n := len(template.Names()); n != 1 {
 			bad("Args", "is missing; the template has %d placeholders", n)
-		} else if ids.KeyOf[K](template, nil) == nil {
+		} else if ids.Of[K](template, nil).One == nil {
 			bad("Args", "is missing; a %s does not say how it is written as text", reflect.TypeFor[K]())
 		}
 	}
 	switch {
-	case cfg.Load == nil && cfg.LoadResult == nil:
-		bad("Load", "is missing, and so is LoadResult; one of them fetches a value that is not cached")
+	case cfg.Load == nil && cfg.LoadResult == nil && cfg.LoadMany == nil:
+		bad("Load", "is missing, and so are LoadResult and LoadMany; one of them fetches what is not cached")
 	case cfg.Load != nil && cfg.LoadResult != nil:
 		bad("Load", "and LoadResult are both set; leave one out")
+	}
+	switch {
+	case cfg.Loads < 0:
+		bad("Loads", "is negative; it cannot be switched off")
+	case cfg.Loads == 0:
+		cfg.Loads = defaultLoads
 	}
 	if cfg.TTL == 0 {
 		cfg.TTL = defaultTTL

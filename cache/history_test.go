@@ -330,5 +330,10 @@ func naiveInvalidateTag(ctx context.Context, c *redstart.Client) error {
 	if err != nil {
 		return err
 	}
-	return c.Do(ctx, c.B().Del().Key(append(keys, "naive:tag")...).Build()).Error()
+	for _, k := range append(keys, "naive:tag") { // one key a command, for a cluster
+		if err := c.Do(ctx, c.B().Del().Key(k).Build()).Error(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -3,173 +3,168 @@ package cache
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/lease"
+	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
 )
 
-// loaded is what a call of Load came to.
-type loaded[V any] struct {
-	result Result[V]
-	err    error
-	took   time.Duration
-}
-
-// start calls Load on a goroutine of its own, which may outlive whoever waits:
-// a Load that ignores its context cannot be stopped. after runs when it ends.
-func (c *Cache[K, V]) start(ctx context.Context, id K, old Old[V], after func()) <-chan loaded[V] {
-	c.stats.loads.Add(1)
-	result := make(chan loaded[V], 1)
-	go func() {
-		r := loaded[V]{err: ErrPanic} // what stays if Load ends the goroutine
-		begun := time.Now()
-		defer func() {
-			if p := recover(); p != nil {
-				r.err = &loadPanic{value: p, stack: debug.Stack()}
+// sourceOf is where the values come from.
+func sourceOf[K comparable, V any](cfg *Config[K, V], ended func(time.Duration, error)) *source.Source[K, V] {
+	s := &source.Source[K, V]{Ended: ended}
+	if cfg.LoadMany != nil {
+		s.Many = func(ctx context.Context, ids []K) (map[K]V, error) {
+			values, err := cfg.LoadMany(ctx, ids)
+			if e, ok := err.(Errors[K]); ok { //nolint:errorlint // a wrapped one may hide another failure
+				err = source.Partial[K](e)
 			}
-			r.took = time.Since(begun)
-			if after != nil {
-				after()
-			}
-			result <- r
-			c.loadedEvent(r)
-		}()
-		if c.cfg.LoadResult != nil {
-			r.result, r.err = c.cfg.LoadResult(ctx, id, old)
-		} else {
-			r.result.Value, r.err = c.cfg.Load(ctx, id)
+			return values, err
 		}
-		switch {
-		case r.err != nil && !errors.Is(r.err, ErrNotFound):
-			r.err = &sourceError{r.err}
-		case r.err == nil && r.result.NotModified && !old.OK:
-			r.err = &sourceError{errNotModified}
-		}
-	}()
-	return result
-}
-
-func (c *Cache[K, V]) loadedEvent(r loaded[V]) {
-	err := r.err
-	if errors.Is(err, ErrNotFound) {
-		err = nil
 	}
-	c.notify("load", r.took, err)
+	switch {
+	case cfg.LoadResult != nil:
+		s.Load = func(ctx context.Context, id K, old source.Old[V]) (source.Result[V], error) {
+			r, err := cfg.LoadResult(ctx, id, Old[V](old))
+			return source.Result[V](r), err
+		}
+	case cfg.Load != nil:
+		s.Load = func(ctx context.Context, id K, _ source.Old[V]) (r source.Result[V], err error) {
+			r.Value, err = cfg.Load(ctx, id)
+			return r, err
+		}
+	}
+	return s
 }
 
 // load holds the claim while Load runs, and leaves what it gives at the key.
 // claim is the number of the command that took it.
-func (c *Cache[K, V]) load(f *flight[K, V], h holder, claim int) {
-	c.claimed(f, claim)
-	ctx, cancel := context.WithTimeoutCause(f.ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
+func (c *Cache[K, V]) load(f *oneFlight[K, V], h holder, claim int) {
+	f.Claimed(claim)
+	ctx, cancel := context.WithTimeoutCause(f.Ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
 	lost, rest := h.Keep()
 	defer rest()
 	s, err := c.sampleFor(f)
 	if err != nil {
-		c.land(f, c.stopped(f, err))
+		f.Land(c.stopped(f, err))
 		c.leaveFailure(f, h, redstart.ErrClosed)
 		return
 	}
-	result := c.start(ctx, f.id, c.oldOf(f, &s), nil)
+	old := c.oldOf(f, &s)
+	ended := c.source.Start(ctx, f.On.id, old, nil)
 	for {
 		select {
-		case r := <-result:
+		case r := <-ended:
 			c.loadEnded(f, h, claim, r, &s)
 			return
 		case <-lost:
 			lost = nil
 			c.stats.leasesLost.Add(1)
-			c.mu.Lock()
-			c.leaseLost(f)
-			c.mu.Unlock()
+			f.LeaseLost()
 		case <-ctx.Done():
 			select {
-			case r := <-result: // it made it after all
+			case r := <-ended: // it made it after all
 				c.loadEnded(f, h, claim, r, &s)
 				return
 			default:
 			}
 			err := context.Cause(ctx)
-			if f.ctx.Err() != nil {
+			if f.Ctx.Err() != nil {
 				err = redstart.ErrClosed
 			}
-			c.land(f, ending[V]{err: err})
+			f.Land(ending[V]{err: err})
 			c.leaveFailure(f, h, err)
 			return
 		}
 	}
 }
 
-func (c *Cache[K, V]) sampleFor(f *flight[K, V]) (stamp.Sampling, error) {
+func (c *Cache[K, V]) sampleFor(f *oneFlight[K, V]) (stamp.Sampling, error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
-	return c.sample(ctx, f.id, true)
+	return c.sample(ctx, f.On.id, true)
 }
 
 // oldOf is what a load is given of the value over which it loads; nothing, if
 // one of its tags was invalidated since it was read.
-func (c *Cache[K, V]) oldOf(f *flight[K, V], s *stamp.Sampling) (old Old[V]) {
-	if c.cfg.LoadResult == nil || f.seen.frame.Head == nil {
+func (c *Cache[K, V]) oldOf(f *oneFlight[K, V], s *stamp.Sampling) (old source.Old[V]) {
+	if c.cfg.LoadResult == nil || f.On.seen.Frame.Head == nil {
 		return old
 	}
-	for name, was := range f.seen.frame.Meta.Tags() {
+	for name, was := range f.On.seen.Frame.Meta.Tags() {
 		for _, t := range s.Tags {
 			if t.Name == name && t.Stamp != was {
 				return old
 			}
 		}
 	}
-	v, err := c.open(&f.seen.frame, true)
+	v, err := c.form.Open(&f.On.seen.Frame, true)
 	if err != nil {
 		return old
 	}
-	return Old[V]{Value: v, OK: true, Age: f.seen.age}
+	return source.Old[V]{Value: v, OK: true, Age: f.On.seen.Age}
 }
 
 // loadEnded publishes what Load gave, and lands the flight.
-func (c *Cache[K, V]) loadEnded(f *flight[K, V], h holder, claim int, r loaded[V], s *stamp.Sampling) {
-	end := ending[V]{asOf: claim}
-	err := r.err
+func (c *Cache[K, V]) loadEnded(f *oneFlight[K, V], h holder, claim int, r source.Loaded[V], s *stamp.Sampling) {
+	end, ttl := c.ended(f, claim, &r, s)
+	switch {
+	case end.disturbed:
+		c.left(f.Key, &end, 0, false, nil)
+		f.Land(end)
+		c.leaveFailure(f, h, redstart.ErrClosed)
+	case end.err != nil:
+		f.Land(end)
+		c.leaveFailure(f, h, end.err)
+	default:
+		n := f.Send()
+		ctx, cancel := c.parting(f)
+		defer cancel()
+		kept, err := h.Put(ctx, string(end.raw), ttl)
+		c.left(f.Key, &end, n, kept, err)
+		f.Land(end)
+	}
+}
+
+// ended is how the flight ends by what a load gave; end.raw is to be left at the
+// key for ttl.
+func (c *Cache[K, V]) ended(f *oneFlight[K, V], claim int, r *source.Loaded[V], s *stamp.Sampling) (end ending[V], ttl time.Duration) {
+	end.asOf = claim
+	err := r.Err
 	if found := err == nil; found || errors.Is(err, ErrNotFound) {
-		var ttl time.Duration
-		if ttl, err = c.product(f, &r, s, found, &end); err == nil {
-			c.publish(f, h, ttl, len(s.Tags) > 0, end)
-			return
-		}
+		ttl, err = c.product(f, r, s, found, &end)
+		end.tagged = len(s.Tags) > 0
 	}
 	switch {
-	case f.ctx.Err() != nil: // it was told to stop
+	case err == nil:
+		return end, ttl
+	case f.Ctx.Err() != nil: // it was told to stop
 		err = redstart.ErrClosed
 	case errors.Is(err, errDisturbed): // those who asked before may have it, it is not for later
-		c.stats.refused.Add(1)
-		c.notify("refused", 0, nil)
-		c.land(f, end)
-		c.leaveFailure(f, h, redstart.ErrClosed)
-		return
+		end.disturbed = true
+		return end, 0
 	}
-	c.land(f, ending[V]{err: err})
-	c.leaveFailure(f, h, err)
+	return ending[V]{err: err}, 0
 }
 
 // product makes the entry of what Load gave, in end, and says how long it is
 // to stand.
-func (c *Cache[K, V]) product(f *flight[K, V], r *loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
+func (c *Cache[K, V]) product(f *oneFlight[K, V], r *source.Loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
 	if found {
-		ttl = c.jittered(r.result.ttlOf(c.cfg.TTL))
+		ttl = c.jittered(ttlOf(r.Result.TTL, c.cfg.TTL))
 	} else {
-		ttl = r.result.ttlOf(c.cfg.NegativeTTL)
+		ttl = ttlOf(r.Result.TTL, c.cfg.NegativeTTL)
 	}
-	labels, err := c.resultLabels(r.result.Tags)
+	labels, err := c.resultLabels(r.Result.Tags)
 	if err != nil {
-		return 0, &sourceError{err}
+		return 0, source.NewFailure(err)
 	}
 	quiet := true
-	if len(labels) > 0 || r.result.TTL != 0 {
+	if len(labels) > 0 || r.Result.TTL != 0 {
 		ctx, cancel := c.parting(f)
 		defer cancel()
 		if quiet, err = c.tags.Extend(ctx, s, labels, c.stampLife(ttl), true); err != nil {
@@ -177,21 +172,21 @@ func (c *Cache[K, V]) product(f *flight[K, V], r *loaded[V], s *stamp.Sampling, 
 			quiet, err = false, nil
 		}
 	}
-	a := about{ttl: ttl, cost: r.took, tags: s.Tags}
+	a := entry.About{TTL: ttl, Cost: r.Took, Tags: s.Tags}
 	switch {
 	case !found:
-		end.raw = c.encodeAbsent(a)
-	case r.result.NotModified:
-		end.raw = c.encodeAgain(&f.seen.frame, a)
-		ttl += c.staleFor(ttl)
+		end.raw = c.form.EncodeAbsent(a)
+	case r.Result.NotModified:
+		end.raw = c.form.EncodeAgain(&f.On.seen.Frame, a)
+		ttl += c.form.Beyond(ttl)
 	default:
-		end.raw, err = c.storable(r.result.Value, a)
-		ttl += c.staleFor(ttl)
+		end.raw, err = c.storable(r.Result.Value, a)
+		ttl += c.form.Beyond(ttl)
 	}
 	if errors.Is(err, ErrTooLarge) {
 		c.stats.tooLarge.Add(1)
 		c.notify("too large", 0, ErrTooLarge)
-		end.direct, end.value = true, &r.result.Value
+		end.direct, end.value = true, &r.Result.Value
 		end.raw, ttl, err = []byte(frame.Make(frame.Bypass, 0, 0, "")), c.cfg.ErrorTTL, nil
 	}
 	if err == nil && !quiet {
@@ -200,16 +195,15 @@ func (c *Cache[K, V]) product(f *flight[K, V], r *loaded[V], s *stamp.Sampling, 
 	return ttl, err
 }
 
-// publish leaves the entry at the key, if the claim still stands, and lands the
-// flight. The stamps of tags were taken when the load began: who came aboard
-// later looks for himself whether they still stand.
-func (c *Cache[K, V]) publish(f *flight[K, V], h holder, ttl time.Duration, tagged bool, end ending[V]) {
-	n := c.send(f)
-	ctx, cancel := c.parting(f)
-	defer cancel()
-	kept, err := h.Put(ctx, string(end.raw), ttl)
+// left notes what became of an entry that command n was to leave at the key. The
+// stamps of tags were taken when the load began: who came aboard later looks for
+// himself whether they still stand.
+func (c *Cache[K, V]) left(k string, end *ending[V], n int, kept bool, err error) {
+	if c.near != nil { // an older value may still stand there
+		c.near.Forget(k)
+	}
 	switch {
-	case kept && tagged:
+	case kept && end.tagged:
 	case kept:
 		end.asOf = n
 	case err == nil:
@@ -218,12 +212,11 @@ func (c *Cache[K, V]) publish(f *flight[K, V], h holder, ttl time.Duration, tagg
 	default:
 		c.notify("not stored", 0, err)
 	}
-	c.land(f, end)
 }
 
 // leaveFailure tells those who wait in other processes that there is nothing
 // to wait for. A load that was given up leaves the key free instead.
-func (c *Cache[K, V]) leaveFailure(f *flight[K, V], h holder, err error) {
+func (c *Cache[K, V]) leaveFailure(f *oneFlight[K, V], h holder, err error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
 	switch h := h.(type) {
@@ -244,14 +237,14 @@ func (c *Cache[K, V]) leaveFailure(f *flight[K, V], h holder, err error) {
 // parting is the context of a command that must be heard to its end although
 // nobody may wait any more. A silent connection is found out within Timeout, so
 // that the second half is there for another one.
-func (c *Cache[K, V]) parting(f *flight[K, V]) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(f.ctx), 2*c.client.Config().Timeout)
+func (c *Cache[K, V]) parting(f *oneFlight[K, V]) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(f.Ctx), 2*c.client.Config().Timeout)
 }
 
 // storable encodes what Load gave, and makes sure that it can be read again:
 // what the first caller gets is what the next ones will.
-func (c *Cache[K, V]) storable(v V, a about) ([]byte, error) {
-	raw, err := c.encode(v, a, true)
+func (c *Cache[K, V]) storable(v V, a entry.About) ([]byte, error) {
+	raw, err := c.form.Encode(v, a, true)
 	if err == nil || errors.Is(err, ErrTooLarge) {
 		return raw, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/near"
 	"github.com/redstart-go/redstart/internal/stamp"
 	"github.com/redstart-go/redstart/internal/wake"
@@ -160,61 +161,86 @@ func (c *Cache[K, V]) lastResort(ctx context.Context, k string, v V, err error) 
 	return Entry[V]{Value: it.Value.value, Age: age, Tier: TierNear, Stale: true}, nil
 }
 
+// fetch reads an entry.
+func (c *Cache[K, V]) fetch(ctx context.Context, k string, q query[K]) (entry.Reply, error) {
+	if q.again {
+		return c.reader.Over(c.client).Fetch(ctx, k, q.labels)
+	}
+	return c.reader.Fetch(ctx, k, q.labels)
+}
+
 // fetchNear is fetch over the connection on which the server then tells of the
 // key, and keeps what it gives.
-func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (r reply, err error) {
-	m := c.near.Mark(q.id, k)
+func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (entry.Reply, error) {
+	m := c.mark(q.id, k, q.labels)
 	if m == nil {
 		return c.fetch(ctx, k, q)
 	}
 	defer m.Drop() // unless it is kept
-	over := asker(c.client)
-	if s := m.Session(); s != nil {
-		over = told{s}
-	}
-	labelled := true
-	for _, l := range q.labels {
-		labelled = labelled && m.Label(l.Key)
-	}
 	looking, cancel := context.WithTimeout(ctx, c.cfg.Near.MaxStale/4)
 	defer cancel() // a session that is silent must not hold up the read
-	r, err = c.fetchOver(looking, k, q.labels, over, over)
-	if err != nil || replyError(r) != nil {
+	r, err := c.reader.Over(c.over(m)).Fetch(looking, k, q.labels)
+	if err != nil || r.Err != nil {
 		if m.Session() == nil || ctx.Err() != nil {
 			return r, err
 		}
-		return c.fetchOver(ctx, k, q.labels, c.client, c.client) // the key has moved, or the session is gone
+		return c.reader.Over(c.client).Fetch(ctx, k, q.labels) // the key has moved, or the session is gone
 	}
-	e, v := c.read(&r, true)
-	if !labelled || len(r.stamps) > len(q.labels) || v != hit && v != absent || r.left == justNow {
-		return r, nil // what only the result tells was read without a mark
-	}
-	left := max(r.left, 0)
-	if v == hit && e.stands > 0 {
-		left = e.left
-	}
-	if left == 0 && r.left != noEnd {
-		return r, nil
-	}
-	m.Keep(kept[V]{e.value, e.age}, v == absent, left, c.due(&e, left))
+	e, v := c.form.Read(&r, true)
+	c.keep(m, &r, &e, v, len(q.labels))
 	return r, nil
+}
+
+// mark sets a mark for a read of a key, and of its labels'; nil: do not keep it.
+func (c *Cache[K, V]) mark(id K, k string, labels []stamp.Label) *near.Mark[K, kept[V]] {
+	m := c.near.Mark(id, k)
+	if m == nil {
+		return nil
+	}
+	for _, l := range labels {
+		if !m.Label(l.Key) {
+			m.Drop()
+			return nil
+		}
+	}
+	return m
+}
+
+// over is the connection over which what was marked is to be read.
+func (c *Cache[K, V]) over(m *near.Mark[K, kept[V]]) entry.Asker {
+	if s := m.Session(); s != nil {
+		return told{s}
+	}
+	return c.client
+}
+
+// keep keeps what was read under a mark, if it is fresh.
+func (c *Cache[K, V]) keep(m *near.Mark[K, kept[V]], r *entry.Reply, e *entry.Entry[V], v entry.Verdict, labels int) {
+	lasts, ok := e.Lasts(r)
+	if !ok || v != entry.Hit && v != entry.Absent || len(r.Stamps) > labels { // what only the result tells was read without a mark
+		m.Drop()
+		return
+	}
+	m.Keep(kept[V]{e.Value, e.Age}, v == entry.Absent, lasts, c.due(e, lasts))
 }
 
 // told asks over a connection on which the server tells of what was asked for.
 type told struct{ *wake.Session }
 
+// Do sends one command.
 func (t told) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	return t.Session.Do(ctx, cmd)[0]
 }
 
+// DoMulti sends several.
 func (t told) DoMulti(ctx context.Context, commands ...rueidis.Completed) []rueidis.RedisResult {
 	return t.Session.Do(ctx, commands...)
 }
 
 // due is when a value that is kept is to be looked at in the server again, to
 // be refreshed; zero for never.
-func (c *Cache[K, V]) due(e *entry[V], left time.Duration) int64 {
-	m := &e.frame.Meta
+func (c *Cache[K, V]) due(e *entry.Entry[V], left time.Duration) int64 {
+	m := &e.Frame.Meta
 	if !c.cfg.Refresh.on() || m.TTL == 0 || left == 0 {
 		return 0
 	}

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/entry"
 )
 
 // Refresh says when a value that is read is loaded ahead of its end. With both
@@ -55,10 +55,10 @@ const refreshesAtOnce = 64
 
 // consider starts a refresh of a value that was just read, if it is due and
 // nobody is at it. The reader does not wait.
-func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry[V]) {
-	f := &seen.frame
-	if f.Head == nil || f.Meta.TTL == 0 || seen.stands <= 0 || f.Rider.Stands(seen.stands) ||
-		!c.cfg.Refresh.due(seen.left, f.Meta.TTL, f.Meta.Cost, rand.ExpFloat64()) {
+func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry.Entry[V]) {
+	f := &seen.Frame
+	if f.Head == nil || f.Meta.TTL == 0 || seen.Stands <= 0 || f.Rider.Stands(seen.Stands) ||
+		!c.cfg.Refresh.due(seen.Left, f.Meta.TTL, f.Meta.Cost, rand.ExpFloat64()) {
 		return
 	}
 	c.mu.Lock()
@@ -69,16 +69,15 @@ func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry[
 	}
 	c.refreshing[k] = struct{}{}
 	c.mu.Unlock()
-	fl := newFlight(ctx, k, id, *seen)
-	fl.alone = true
+	fl := c.flights.Alone(ctx, k, subject[K, V]{id, *seen, true})
 	err := c.client.Go(func(closing context.Context) {
 		defer c.refreshed(k)
-		defer context.AfterFunc(closing, fl.cancel)()
-		defer fl.cancel()
+		defer context.AfterFunc(closing, fl.Cancel)()
+		defer fl.Cancel()
 		c.rideOn(fl)
 	})
 	if err != nil { // the client is closed
-		fl.cancel()
+		fl.Cancel()
 		c.refreshed(k)
 	}
 }
@@ -87,12 +86,4 @@ func (c *Cache[K, V]) refreshed(k string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.refreshing, k)
-}
-
-// encodeAgain is the entry of an old value that the source has confirmed.
-func (c *Cache[K, V]) encodeAgain(old *frame.Frame, a about) []byte {
-	raw := frame.Begin(make([]byte, 0, len(old.Payload)+128), frame.Value, c.codec, c.schema)
-	raw = c.appendMeta(raw, a)
-	frame.Pack(raw, old.Packing)
-	return frame.Seal(append(raw, old.Payload...))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -270,8 +271,8 @@ func TestRefreshMeetsAWrite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen, verdict := us.read(&r, false)
-		if verdict != hit {
+		seen, verdict := us.form.Read(&r, false)
+		if verdict != entry.Hit {
 			t.Fatalf("verdict %v", verdict)
 		}
 		if err := us.Set(t.Context(), 1, user{ID: 4}); err != nil {

@@ -32,9 +32,9 @@ type Old[V any] struct {
 }
 
 // ttlOf is how long a result lives, without jitter; zero for good.
-func (r *Result[V]) ttlOf(configured time.Duration) time.Duration {
-	if r.TTL == 0 {
+func ttlOf(ttl, configured time.Duration) time.Duration {
+	if ttl == 0 {
 		return configured
 	}
-	return max(r.TTL, 0)
+	return max(ttl, 0)
 }

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -108,7 +110,7 @@ func TestNotModifiedOfNothing(t *testing.T) {
 			return Result[user]{NotModified: true}, nil
 		}
 	})
-	if u, err := us.Get(t.Context(), 1); !errors.Is(err, errNotModified) || redstart.OutcomeOf(err) != redstart.NotApplied {
+	if u, err := us.Get(t.Context(), 1); !errors.Is(err, source.ErrNotModified) || redstart.OutcomeOf(err) != redstart.NotApplied {
 		t.Errorf("Get = %+v, %v", u, err)
 	}
 }
@@ -193,7 +195,7 @@ func TestCompress(t *testing.T) {
 // An entry of a later version is a miss, and replaced.
 func TestLaterFlagsAreAMiss(t *testing.T) {
 	us := users(t, embeddedClient(t), fresh)
-	raw, err := us.encode(user{Name: "stale"}, about{}, false)
+	raw, err := us.form.Encode(user{Name: "stale"}, entry.About{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

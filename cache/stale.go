@@ -19,35 +19,35 @@ type holder interface {
 
 // rideOn loads over a value that stays readable meanwhile, or waits for
 // whoever does. False means that nothing stands there any more.
-func (c *Cache[K, V]) rideOn(f *flight[K, V]) bool {
+func (c *Cache[K, V]) rideOn(f *oneFlight[K, V]) bool {
 	for {
-		n := c.send(f)
+		n := f.Send()
 		r, seen, left, err := c.mount(f)
 		switch {
 		case err != nil:
-			c.land(f, c.stopped(f, err))
-		case seen == lease.Taken && f.ctx.Err() != nil: // nobody waits any more
-			c.land(f, ending[V]{err: redstart.ErrClosed})
+			f.Land(c.stopped(f, err))
+		case seen == lease.Taken && f.Ctx.Err() != nil: // nobody waits any more
+			f.Land(ending[V]{err: redstart.ErrClosed})
 			c.leaveFailure(f, r, redstart.ErrClosed)
 		case seen == lease.Taken:
-			if f.alone {
+			if f.On.alone {
 				c.stats.refreshes.Add(1)
 			}
 			c.load(f, r, n)
-		case seen == lease.Nothing && !f.alone:
+		case seen == lease.Nothing && !f.On.alone:
 			return false
-		case seen == lease.Busy && !f.alone:
+		case seen == lease.Busy && !f.On.alone:
 			done, err := c.waitRide(f, left)
 			switch {
 			case err != nil:
-				c.land(f, c.stopped(f, err))
+				f.Land(c.stopped(f, err))
 			case !done:
 				continue // whoever loads may be dead
 			default:
-				c.land(f, ending[V]{again: true})
+				f.Land(ending[V]{again: true})
 			}
 		default:
-			c.land(f, ending[V]{again: true})
+			f.Land(ending[V]{again: true})
 		}
 		return true
 	}
@@ -55,13 +55,13 @@ func (c *Cache[K, V]) rideOn(f *flight[K, V]) bool {
 
 // mount claims the value. A claim whose reply was lost may have come through:
 // its mark tells.
-func (c *Cache[K, V]) mount(f *flight[K, V]) (r lease.Ride, seen lease.Seen, left time.Duration, err error) {
+func (c *Cache[K, V]) mount(f *oneFlight[K, V]) (r lease.Ride, seen lease.Seen, left time.Duration, err error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
 	for range 2 {
-		r = lease.Ride{Client: c.client, Key: f.key, Mark: frame.Mark(lease.Token()), Time: c.cfg.Lease}
-		seen, left, err = r.Take(ctx, f.seen.frame.Head, f.seen.stands)
-		if err == nil || f.ctx.Err() != nil || redstart.OutcomeOf(err) != redstart.Unknown {
+		r = lease.Ride{Client: c.client, Key: f.Key, Mark: frame.Mark(lease.Token()), Time: c.cfg.Lease}
+		seen, left, err = r.Take(ctx, f.On.seen.Frame.Head, f.On.seen.Stands)
+		if err == nil || f.Ctx.Err() != nil || redstart.OutcomeOf(err) != redstart.Unknown {
 			return r, seen, left, err
 		}
 		if held, _ := r.Extend(ctx); held {
@@ -73,12 +73,12 @@ func (c *Cache[K, V]) mount(f *flight[K, V]) (r lease.Ride, seen lease.Seen, lef
 
 // waitRide waits until another's load over the value has ended, or its claim
 // has run out.
-func (c *Cache[K, V]) waitRide(f *flight[K, V], left time.Duration) (done bool, err error) {
+func (c *Cache[K, V]) waitRide(f *oneFlight[K, V], left time.Duration) (done bool, err error) {
 	c.stats.waits.Add(1)
-	ctx, cancel := context.WithTimeout(f.ctx, left+left/8+time.Millisecond)
+	ctx, cancel := context.WithTimeout(f.Ctx, left+left/8+time.Millisecond)
 	defer cancel()
-	err = c.waker.Wait(ctx, f.key, func(now []byte) bool { return frame.RiddenBy(now, f.seen.frame.Head) })
-	if err != nil && f.ctx.Err() == nil && ctx.Err() != nil {
+	err = c.waker.Wait(ctx, f.Key, func(now []byte) bool { return frame.RiddenBy(now, f.On.seen.Frame.Head) })
+	if err != nil && f.Ctx.Err() == nil && ctx.Err() != nil {
 		return false, nil
 	}
 	return err == nil, err

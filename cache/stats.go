@@ -6,7 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	Hits        uint64 // answered by what is cached, "not found" included
 	Misses      uint64 // nothing usable was cached
-	Loads       uint64 // calls of Load
+	Loads       uint64 // calls of Load, LoadResult and LoadMany
 	LoadErrors  uint64 // callers who got a load's failure, this process's or another's
 	Joined      uint64 // callers who shared another's load or wait in this process
 	Waits       uint64 // waits for another process's load
@@ -36,19 +36,18 @@ type counters struct {
 	near atomic.Uint64
 	_    [56]byte
 
-	misses, loads, loadErrors, joined, waits, refused, leasesLost, corrupt, otherSchema,
-	adopted, tooLarge, uncached, rejected, refreshes, stale, dead atomic.Uint64
+	misses, loadErrors, joined, waits, refused, leasesLost, tooLarge, uncached, rejected, refreshes, stale atomic.Uint64
 }
 
 // Stats gives the counts so far.
 func (c *Cache[K, V]) Stats() Stats {
-	s := &c.stats
+	s, found := &c.stats, &c.form.Counts
 	out := Stats{
-		Hits: s.hits.Load(), Misses: s.misses.Load(), Loads: s.loads.Load(), LoadErrors: s.loadErrors.Load(),
+		Hits: s.hits.Load(), Misses: s.misses.Load(), Loads: c.source.Calls(), LoadErrors: s.loadErrors.Load(),
 		Joined: s.joined.Load(), Waits: s.waits.Load(), Refused: s.refused.Load(), LeasesLost: s.leasesLost.Load(),
-		Corrupt: s.corrupt.Load(), OtherSchema: s.otherSchema.Load(), Adopted: s.adopted.Load(),
+		Corrupt: found.Corrupt.Load(), OtherSchema: found.OtherSchema.Load(), Adopted: found.Adopted.Load(),
 		TooLarge: s.tooLarge.Load(), Uncached: s.uncached.Load(), Rejected: s.rejected.Load(),
-		Refreshes: s.refreshes.Load(), Stale: s.stale.Load(), Dead: s.dead.Load(),
+		Refreshes: s.refreshes.Load(), Stale: s.stale.Load(), Dead: found.Dead.Load(),
 		NearHits: s.near.Load(),
 	}
 	if c.near != nil {

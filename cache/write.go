@@ -3,6 +3,9 @@ package cache
 import (
 	"context"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/source"
 )
 
 // Set caches a value for Config.TTL, over whatever is there: a load under way
@@ -29,17 +32,17 @@ func (c *Cache[K, V]) SetTTL(ctx context.Context, id K, v V, ttl time.Duration) 
 // is not for it.
 func (c *Cache[K, V]) SetResult(ctx context.Context, id K, r Result[V]) error {
 	if r.NotModified {
-		return c.failRead("set", "", errNotModified)
+		return c.failRead("set", "", source.ErrNotModified)
 	}
 	return c.set(ctx, id, r)
 }
 
 func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
-	k, err := c.key(id)
+	k, err := c.key.One(id)
 	if err != nil {
 		return c.failRead("set", "", err)
 	}
-	ttl := c.jittered(r.ttlOf(c.cfg.TTL))
+	ttl := c.jittered(ttlOf(r.TTL, c.cfg.TTL))
 	labels, err := c.resultLabels(r.Tags)
 	if err != nil {
 		return c.failRead("set", k, err)
@@ -51,12 +54,12 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
-	raw, err := c.encode(r.Value, about{ttl: ttl, tags: s.Tags}, false)
+	raw, err := c.form.Encode(r.Value, entry.About{TTL: ttl, Tags: s.Tags}, false)
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
 	set := c.client.B().Set().Key(k).Value(string(raw))
-	if ttl += c.staleFor(ttl); ttl > 0 {
+	if ttl += c.form.Beyond(ttl); ttl > 0 {
 		err = c.client.Do(ctx, set.PxMilliseconds(max(ttl.Milliseconds(), 1)).Build()).Error()
 	} else {
 		err = c.client.Do(ctx, set.Build()).Error()
@@ -71,7 +74,7 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 // An error means that the old value may still be served: repeat it, or let
 // the TTL end it.
 func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
-	k, err := c.key(id)
+	k, err := c.key.One(id)
 	if err != nil {
 		return c.failRead("invalidate", "", err)
 	}
@@ -83,10 +86,4 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
 // forget sends away who waits for a load in this process that will not be
 // stored, because the key has been written or deleted, and lets nobody else
 // wait for it.
-func (c *Cache[K, V]) forget(k string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f := c.flights[k]; f != nil {
-		c.leaseLost(f)
-	}
-}
+func (c *Cache[K, V]) forget(k string) { c.flights.Forget(k) }

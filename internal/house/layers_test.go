@@ -21,6 +21,7 @@ var layers = []struct {
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
 	}},
+	{"what a pattern is made of", []string{"internal/entry", "internal/source"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
 		"internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
@@ -30,7 +31,7 @@ var layers = []struct {
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
-		"internal/schema", "internal/turns",
+		"internal/schema", "internal/turns", "internal/flight",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},

@@ -156,6 +156,40 @@ func (t *Tags) stamps(ctx context.Context, labels []Label, life time.Duration) (
 	return tags, nil
 }
 
+// SampleMany is Sample for loads that begin together, each with its labels and
+// no page. A label that several have is sampled once.
+func (t *Tags) SampleMany(ctx context.Context, labels [][]Label, life time.Duration) ([]Sampling, error) {
+	places := map[Label]int{}
+	var all []Label
+	for _, some := range labels {
+		for _, l := range some {
+			if _, ok := places[l]; !ok {
+				places[l] = len(all)
+				all = append(all, l)
+			}
+		}
+	}
+	stamps := make([]frame.Tag, 0, len(all))
+	for some := range slices.Chunk(all, together) {
+		got, err := t.stamps(ctx, some, life)
+		if err != nil {
+			return nil, err
+		}
+		stamps = append(stamps, got...)
+	}
+	samplings := make([]Sampling, len(labels))
+	for i, some := range labels {
+		samplings[i].life = life
+		for _, l := range some {
+			samplings[i].Tags = append(samplings[i].Tags, stamps[places[l]])
+		}
+	}
+	return samplings, nil
+}
+
+// together bounds how many stamps are sampled in one round trip.
+const together = 1000
+
 // Extend adds the tags of a result, and lets all stamps live as long as it
 // does. quiet is false when a tag was, or may have been, invalidated since
 // the load began.
