@@ -172,8 +172,10 @@ func TestGetManySharesErrors(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				if n := len(seen.all()); n != 1 {
-					t.Errorf("%d calls of LoadMany", n)
+				for id, n := range seen.perID() { // in a cluster each may have claimed some
+					if n != 1 {
+						t.Errorf("%d was loaded %d times", id, n)
+					}
 				}
 			})
 		})
@@ -214,7 +216,11 @@ func TestGetManyPanic(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if n := panics.Load(); how == "panic" && n != 1 || how == "goexit" && n != 0 {
+			most := int64(1)
+			if strings.Contains(url, "cluster") { // each client may have claimed some of the ids
+				most = 2
+			}
+			if n := panics.Load(); how == "panic" && (n < 1 || n > most) || how == "goexit" && n != 0 {
 				t.Errorf("%s: %d callers panicked", how, n)
 			}
 			if took := time.Since(began); took > defaultLease {

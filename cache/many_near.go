@@ -36,10 +36,11 @@ func (m *many[K, V]) readMany(from *entry.Reader, open []int, tell func(i int, r
 		return
 	}
 	marks := map[int]*near.Mark[K, kept[V]]{}
+	elsewhere := map[string]*wake.Session{}
 	parts := map[*wake.Session][]int{}
 	var rest []int
 	for _, i := range open {
-		if mk := m.mark(m.ids[i], m.keys[i], m.labelsOf(i)); mk != nil {
+		if mk := m.mark(m.ids[i], m.keys[i], m.labelsOf(i), elsewhere); mk != nil {
 			marks[i] = mk
 			parts[mk.Session()] = append(parts[mk.Session()], i)
 		} else {
@@ -54,7 +55,7 @@ func (m *many[K, V]) readMany(from *entry.Reader, open []int, tell func(i int, r
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.Near.MaxStale/4)
 	defer cancel() // see fetchNear
 	for session, part := range parts {
-		m.readSome(ctx, m.reader.Over(m.over(marks[part[0]])), part, func(i int, r *entry.Reply, err error) {
+		m.readSome(ctx, m.reader.Over(m.over(session, elsewhere)), part, func(i int, r *entry.Reply, err error) {
 			if session != nil && (err != nil || r.Err != nil) && m.ctx.Err() == nil {
 				rest = append(rest, i) // the key has moved, or the session is gone
 				return

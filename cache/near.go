@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/near"
 	"github.com/redstart-go/redstart/internal/stamp"
@@ -172,14 +170,15 @@ func (c *Cache[K, V]) fetch(ctx context.Context, k string, q query[K]) (entry.Re
 // fetchNear is fetch over the connection on which the server then tells of the
 // key, and keeps what it gives.
 func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (entry.Reply, error) {
-	m := c.mark(q.id, k, q.labels)
+	elsewhere := map[string]*wake.Session{}
+	m := c.mark(q.id, k, q.labels, elsewhere)
 	if m == nil {
 		return c.fetch(ctx, k, q)
 	}
 	defer m.Drop() // unless it is kept
 	looking, cancel := context.WithTimeout(ctx, c.cfg.Near.MaxStale/4)
 	defer cancel() // a session that is silent must not hold up the read
-	r, err := c.reader.Over(c.over(m)).Fetch(looking, k, q.labels)
+	r, err := c.reader.Over(c.over(m.Session(), elsewhere)).Fetch(looking, k, q.labels)
 	if err != nil || r.Err != nil {
 		if m.Session() == nil || ctx.Err() != nil {
 			return r, err
@@ -192,26 +191,32 @@ func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (entr
 }
 
 // mark sets a mark for a read of a key, and of its labels'; nil: do not keep it.
-func (c *Cache[K, V]) mark(id K, k string, labels []stamp.Label) *near.Mark[K, kept[V]] {
+// elsewhere are the sessions over which labels are to be read that lie at
+// another node.
+func (c *Cache[K, V]) mark(id K, k string, labels []stamp.Label, elsewhere map[string]*wake.Session) *near.Mark[K, kept[V]] {
 	m := c.near.Mark(id, k)
 	if m == nil {
 		return nil
 	}
 	for _, l := range labels {
-		if !m.Label(l.Key) {
+		session, ok := m.Label(l.Key)
+		if !ok {
 			m.Drop()
 			return nil
+		}
+		if session != m.Session() {
+			elsewhere[l.Key] = session
 		}
 	}
 	return m
 }
 
-// over is the connection over which what was marked is to be read.
-func (c *Cache[K, V]) over(m *near.Mark[K, kept[V]]) entry.Asker {
-	if s := m.Session(); s != nil {
-		return told{s}
+// over is whom to ask for what was marked.
+func (c *Cache[K, V]) over(session *wake.Session, elsewhere map[string]*wake.Session) entry.Asker {
+	if session == nil {
+		return c.client
 	}
-	return c.client
+	return told{session, elsewhere}
 }
 
 // keep keeps what was read under a mark, if it is fresh.
@@ -222,19 +227,6 @@ func (c *Cache[K, V]) keep(m *near.Mark[K, kept[V]], r *entry.Reply, e *entry.En
 		return
 	}
 	m.Keep(kept[V]{e.Value, e.Age}, v == entry.Absent, lasts, c.due(e, lasts))
-}
-
-// told asks over a connection on which the server tells of what was asked for.
-type told struct{ *wake.Session }
-
-// Do sends one command.
-func (t told) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	return t.Session.Do(ctx, cmd)[0]
-}
-
-// DoMulti sends several.
-func (t told) DoMulti(ctx context.Context, commands ...rueidis.Completed) []rueidis.RedisResult {
-	return t.Session.Do(ctx, commands...)
 }
 
 // due is when a value that is kept is to be looked at in the server again, to

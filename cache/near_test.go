@@ -270,3 +270,71 @@ func TestNearInOutage(t *testing.T) {
 		return err == nil && !e.Stale
 	})
 }
+
+// Many ids that are near ask nobody; what is read for many is kept, and what
+// changes is seen.
+func TestNearMany(t *testing.T) {
+	onServers(t, func(t *testing.T, url string) {
+		var version atomic.Int64
+		loadMany := func(_ context.Context, ids []int) (map[int]user, error) {
+			m := map[int]user{}
+			for _, id := range ids {
+				if id != 404 {
+					m[id] = user{ID: int(version.Load())}
+				}
+			}
+			return m, nil
+		}
+		many := func(cfg *Config[int, user]) { cfg.Load, cfg.LoadMany, cfg.Clearable = nil, loadMany, true }
+		a, b := users(t, open(t, url, redstart.Config{}), nil, nearby(), many), users(t, open(t, url, redstart.Config{}), nil, nearby(), many)
+		ids := append(upTo(200), 404, 1)
+		get := func(us *Cache[int, user], tier Tier) bool {
+			t.Helper()
+			got, err := us.GetMany(t.Context(), ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := true
+			for i, g := range got {
+				if ids[i] == 404 {
+					if !errors.Is(g.Err, ErrNotFound) {
+						t.Fatalf("404: %+v", g)
+					}
+					continue
+				}
+				all = all && g.Value.ID == int(version.Load()) && (tier == 0 || g.Tier == tier)
+			}
+			return all
+		}
+		near := func(us *Cache[int, user]) {
+			t.Helper()
+			redstarttest.Eventually(t, 10*time.Second, "all are near", func() bool { return get(us, TierNear) })
+		}
+		near(a)
+		near(b)
+		for how, write := range map[string]func() error{
+			"InvalidateMany": func() error { return a.InvalidateMany(t.Context(), ids...) },
+			"Clear":          func() error { return a.Clear(t.Context()) },
+			"SetMany": func() error {
+				return a.SetMany(t.Context(), func(yield func(int, user) bool) {
+					for _, id := range upTo(200) {
+						if !yield(id, user{ID: int(version.Load())}) {
+							return
+						}
+					}
+				})
+			},
+		} {
+			version.Add(1)
+			if err := write(); err != nil {
+				t.Fatal(err)
+			}
+			if !get(a, 0) {
+				t.Errorf("%s: one's own is not read back", how)
+			}
+			redstarttest.Eventually(t, 10*time.Second, how+" by another is seen", func() bool { return get(b, 0) })
+			near(a)
+			near(b)
+		}
+	})
+}

@@ -67,11 +67,12 @@ func (t *Tier[K, V]) at(key string) (*wake.Session, *life) {
 }
 
 // Label makes the item depend on another key as well, whose value is about to
-// be read over the same session. False: it cannot; do not keep the item.
-func (m *Mark[K, V]) Label(key string) bool {
+// be read over the session that it gives, nil for any. False: it cannot; do not
+// keep the item.
+func (m *Mark[K, V]) Label(key string) (*wake.Session, bool) {
 	session, l := m.tier.at(key)
-	if l != m.life || session != m.session {
-		return false
+	if l == nil || (session == nil) != (m.session == nil) {
+		return nil, false
 	}
 	s := m.tier.shard(key)
 	s.mu.Lock()
@@ -84,8 +85,8 @@ func (m *Mark[K, V]) Label(key string) bool {
 		c = &cell{}
 		s.cells[key] = c
 	}
-	m.labels = append(m.labels, label{cell: c, seen: c.changes.Load()})
-	return true
+	m.labels = append(m.labels, label{cell: c, seen: c.changes.Load(), life: l})
+	return session, true
 }
 
 // maxCells bounds the keys, other than entries', that a shard remembers. Beyond

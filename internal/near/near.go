@@ -78,11 +78,11 @@ type Item[V any] struct {
 	labels []label
 }
 
-// label is a key on which an item depends besides its own; it was read over the
-// same session.
+// label is a key on which an item depends besides its own.
 type label struct {
 	cell *cell
 	seen uint64
+	life *life // of the session over which it was read
 }
 
 // cell counts the changes of such a key.
@@ -149,16 +149,17 @@ func (t *Tier[K, V]) Get(id K) (*Item[V], bool) {
 	if !ok {
 		return nil, false
 	}
-	if now := t.Now(); now >= it.until || now >= it.life.until.Load() && it.life.over(now) || it.labels != nil && !it.labelled() {
+	if now := t.Now(); now >= it.until || now >= it.life.until.Load() && it.life.over(now) || it.labels != nil && !it.labelled(now) {
 		return nil, false
 	}
 	return it, true
 }
 
-// labelled reports whether nothing on which the item depends has changed.
-func (it *Item[V]) labelled() bool {
+// labelled reports whether nothing on which the item depends has changed, or
+// could have without being told.
+func (it *Item[V]) labelled(now int64) bool {
 	for _, l := range it.labels {
-		if l.cell.changes.Load() != l.seen {
+		if l.cell.changes.Load() != l.seen || now >= l.life.until.Load() && l.life.over(now) {
 			return false
 		}
 	}

@@ -262,7 +262,7 @@ func TestLabels(t *testing.T) {
 			t.Fatal("no mark")
 		}
 		for _, label := range []string{"tag:a", "tag:b"} {
-			if !m.Label(label) {
+			if _, ok := m.Label(label); !ok {
 				t.Fatal("no label")
 			}
 			if _, _, _, err := fetch(t.Context(), session{m.Session()}, label); err != nil {
@@ -396,7 +396,7 @@ func TestUncovered(t *testing.T) {
 		t.Fatal("no mark")
 	}
 	defer m.Drop()
-	if m.Label("tag") {
+	if _, ok := m.Label("tag"); ok {
 		t.Error("a label without the prefix")
 	}
 }
