@@ -115,16 +115,17 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 
 // doKept is do for a command of which k is a copy.
 func (c *Client) doKept(ctx context.Context, cmd rueidis.Completed, k *command.Kept) rueidis.RedisResult {
+	if !k.ReadOnly {
+		defer wrote(ctx)
+	}
 	if !c.core.owned { // what its errors mean is not known
 		return c.inner.Do(ctx, cmd)
 	}
-	if c.from.Replicas && command.Replicable(&cmd) {
+	if c.replicable(&cmd) {
 		r, done := c.fromReplica(ctx, &cmd, k)
 		if done {
 			return r
 		}
-	} else if !k.ReadOnly {
-		defer c.core.wrote(ctx)
 	}
 	if o := c.core.outageOf(&cmd); o != nil && !c.ready(ctx, o, k.Slot, k.ReadOnly) {
 		return rueidis.NewErrorResult(&outageError{o.cause})
@@ -197,10 +198,19 @@ func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []ruei
 // in their order, after the others. A transaction is sent again whole or not at
 // all.
 func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
+	reads, replicable, blocks := true, true, false
+	for i := range multi {
+		reads = reads && multi[i].IsReadOnly()
+		replicable = replicable && c.replicable(&multi[i])
+		blocks = blocks || multi[i].IsBlock()
+	}
+	if !reads {
+		defer wrote(ctx)
+	}
 	if !c.core.owned {
 		return c.inner.DoMulti(ctx, multi...)
 	}
-	if c.from.Replicas && len(multi) > 0 && command.AllReplicable(multi) {
+	if replicable && len(multi) > 0 {
 		return c.multiFromReplicas(ctx, multi)
 	}
 	copies := command.KeepAll(multi)
@@ -209,11 +219,12 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 	for i := range multi {
 		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
 	}
-	if !command.AllReplicable(multi) {
-		defer c.core.wrote(ctx)
-	}
 	if held := c.held(ctx, multi); held != nil {
 		return c.doOthers(ctx, multi, held, transaction)
+	}
+	if blocks {
+		c.core.lent.Add(1)
+		defer c.core.lent.Add(-1)
 	}
 	results := c.sendMulti(ctx, multi)
 	return c.mendMulti(ctx, copies.Each, results, transaction)
@@ -266,6 +277,9 @@ func (c *Client) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.Re
 	if err := c.core.admit(ctx, &cmd); err != nil {
 		return rueidis.NewErrorResultStream(err)
 	}
+	if !cmd.IsReadOnly() {
+		streamed(ctx)
+	}
 	return c.inner.DoStream(ctx, cmd)
 }
 
@@ -274,6 +288,9 @@ func (c *Client) DoMultiStream(ctx context.Context, multi ...rueidis.Completed) 
 	for i := range multi {
 		if err := c.core.admit(ctx, &multi[i]); err != nil {
 			return rueidis.NewErrorResultStream(err)
+		}
+		if !multi[i].IsReadOnly() {
+			streamed(ctx)
 		}
 	}
 	return c.inner.DoMultiStream(ctx, multi...)
@@ -287,7 +304,9 @@ func (c *Client) Receive(ctx context.Context, subscribe rueidis.Completed, fn fu
 // Dedicated lends fn a connection of its own, for WATCH and its kind. Errors
 // on it come raw (NOSCRIPT, MOVED); SELECT is refused there as well.
 func (c *Client) Dedicated(fn func(rueidis.DedicatedClient) error) error {
-	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(guard.Dedicated(d, refused, c.core.wrote)) })
+	c.core.lent.Add(1)
+	defer c.core.lent.Add(-1)
+	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(guard.Dedicated(d, watch)) })
 }
 
 // Dedicate is Dedicated without the function: call cancel to give it back.
@@ -295,7 +314,7 @@ func (c *Client) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
 	c.core.lent.Add(1)
 	d, giveBack := c.inner.Dedicate()
 	var once sync.Once
-	return guard.Dedicated(d, refused, c.core.wrote), func() {
+	return guard.Dedicated(d, watch), func() {
 		giveBack()
 		once.Do(func() { c.core.lent.Add(-1) })
 	}
@@ -305,7 +324,7 @@ func (c *Client) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
 func (c *Client) Nodes() map[string]rueidis.Client {
 	nodes := c.inner.Nodes()
 	for addr, n := range nodes {
-		nodes[addr] = guard.Node(n, refused)
+		nodes[addr] = guard.Node(n, watch)
 	}
 	return nodes
 }
@@ -341,6 +360,9 @@ func (c *core) admit(ctx context.Context, cmd *rueidis.Completed) error {
 	}
 	return refused(cmd)
 }
+
+// watch is for what goes around the client.
+var watch = guard.Watch{Refuse: refused, Wrote: wrote, Streamed: streamed}
 
 var errClosed = &Error{Op: "redstart: do", Outcome: NotApplied, Err: ErrClosed}
 

@@ -59,16 +59,16 @@ func (d *Dialer) dial(caller context.Context, addr string, nd *net.Dialer, _ *tl
 	return c, nil
 }
 
-// dialReplica connects to a replica that shall be read. READONLY is what a
-// cluster's node wants to hear; others refuse it, which is all the same.
-func (d *Dialer) dialReplica(caller context.Context, addr string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+// dialReplica connects to a replica that shall be read, as long as it is the
+// process called run.
+func (d *Dialer) dialReplica(caller context.Context, addr, run string) (net.Conn, error) {
 	c, err := d.timed(caller, addr, func(ctx context.Context) (*tracked, error) {
 		var who login
 		auth := func(ctx context.Context) (username, password string, err error) {
 			who.username, who.password, err = d.Auth(ctx)
 			return who.username, who.password, err
 		}
-		conn, err := topology.Prepare(ctx, d.Plain, auth, addr, []string{"READONLY"})
+		conn, err := topology.DialToRead(ctx, d.Plain, auth, addr, run)
 		if err != nil {
 			return nil, err
 		}
