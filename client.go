@@ -44,13 +44,13 @@ type core struct {
 	scripts scripts
 	server  serverMemo
 
-	dialer *conn.Dialer                       // nil for a wrapped client
-	conns  conn.Set                           // those that are open; none of a wrapped client
-	away   atomic.Pointer[map[string]*outage] // the nodes that are away, by address; nil for none
-	slots  atomic.Pointer[slotTable]          // of a cluster; nil while not known
-	asking atomic.Bool                        // for the slots, in the background
-	poke   chan struct{}                      // brings the next probe forward
-	budget *resilience.Budget                 // of what may run twice
+	dialer *conn.Dialer                        // nil for a wrapped client
+	conns  conn.Set                            // those that are open; none of a wrapped client
+	away   atomic.Pointer[map[concern]*outage] // the nodes that are away; nil for none
+	slots  atomic.Pointer[slotTable]           // of a cluster; nil while not known
+	asking atomic.Bool                         // for the slots, in the background
+	poke   chan struct{}                       // brings the next probe forward
+	budget *resilience.Budget                  // of what may run twice
 	closed atomic.Bool
 
 	replicas atomic.Pointer[replicas.Set] // nil until someone reads from them
@@ -264,12 +264,22 @@ func noHandshake(err error) error {
 // DoCache is Do on a client made by Open: it keeps no cache of its own, since a
 // value from one could be older than an invalidation that has returned.
 func (c *Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
+	if c.core.owned {
+		return c.Do(ctx, rueidis.Completed(cmd))
+	}
 	return c.inner.DoCache(ctx, cmd, ttl)
 }
 
 // DoMultiCache is DoMulti for cacheable commands; see DoCache.
 func (c *Client) DoMultiCache(ctx context.Context, multi ...rueidis.CacheableTTL) []rueidis.RedisResult {
-	return c.inner.DoMultiCache(ctx, multi...)
+	if !c.core.owned {
+		return c.inner.DoMultiCache(ctx, multi...)
+	}
+	plain := make([]rueidis.Completed, len(multi))
+	for i := range multi {
+		plain[i] = rueidis.Completed(multi[i].Cmd)
+	}
+	return c.DoMulti(ctx, plain...)
 }
 
 // DoStream sends one command whose reply is copied to a writer.

@@ -36,6 +36,7 @@ type Replication struct {
 	base time.Time
 	view atomic.Pointer[View]
 	kick chan struct{}
+	mute atomic.Bool // the last question for the members was not answered
 
 	wanted atomic.Int64 // when it was last of use, since base
 	every  atomic.Int64 // the shortest distance between two questions that anyone needs
@@ -164,12 +165,13 @@ func (r *Replication) Want(lag time.Duration) {
 // View gives who there is; nil until that is known.
 func (r *Replication) View() *View { return r.view.Load() }
 
-// Settle waits until every node has been asked at least once.
+// Settle waits until every node has been asked at least once, or it was not told
+// which there are: then the view is nil.
 func (r *Replication) Settle(ctx context.Context) (*View, error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if v := r.view.Load(); v != nil && v.asked() {
+		if v := r.view.Load(); v != nil && v.asked() || v == nil && r.mute.Load() {
 			return v, nil
 		}
 		select {
@@ -235,7 +237,7 @@ func (r *Replication) Run(ctx context.Context) {
 		asked, cancel := context.WithTimeout(ctx, 4*r.cfg.Timeout)
 		members, cluster, err := r.cfg.Members(asked)
 		cancel()
-		if err == nil {
+		if r.mute.Store(err != nil); err == nil {
 			r.adopt(ctx, &work, members, cluster)
 		}
 		if !r.pause(ctx, pollIdle, r.kick) {
