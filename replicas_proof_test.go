@@ -275,6 +275,10 @@ func TestReplicaThatRefusesRefers(t *testing.T) {
 	replica := replicaOf(t, primary.Addr())
 	c := open(t, primary.URL(), redstart.Config{ReadFrom: redstart.ReadFrom{Replicas: true}})
 	set(t.Context(), t, c, "k", "v")
+	redstarttest.Eventually(t, 10*time.Second, "the replica holds the key", func() bool {
+		v, err := replica.Do(t.Context(), "GET", "k")
+		return err == nil && v == "v"
+	})
 	readsFrom(t.Context(), t, c)
 	if _, err := replica.Do(t.Context(), "ACL", "SETUSER", "default", "-get"); err != nil {
 		t.Fatal(err)
@@ -299,6 +303,10 @@ func TestHedgeToAPrimaryThatIsAway(t *testing.T) {
 	}
 	c := open(t, "redis://"+primary.Announced(), redstart.Config{ReadFrom: redstart.ReadFrom{Replicas: true, Hedge: true}}).FailFast()
 	set(t.Context(), t, c, "k", "v")
+	redstarttest.Eventually(t, 10*time.Second, "the replica holds the key", func() bool {
+		v, err := replicas[0].Do(t.Context(), "GET", "k")
+		return err == nil && v == "v"
+	})
 	readsFrom(t.Context(), t, c)
 	for range 300 { // learn
 		if err := c.Do(t.Context(), c.B().Get().Key("k").Build()).Error(); err != nil {
