@@ -13,8 +13,12 @@ import (
 // Replicas are found by asking: the primary for those that follow it, a cluster
 // for its slots. One that does not answer, or has lost its primary, is not
 // read; where no replica will do, the primary is. Commands without a key in a
-// cluster, blocking ones, scripts and cursors (SCAN and its kind, which another
-// node does not know) always go to the primary.
+// cluster, blocking ones, scripts, cursors (SCAN and its kind, which another
+// node does not know) and questions about the node itself (PUBSUB, MEMORY)
+// always go to the primary. In a cluster it is also asked for what a replica
+// lacks, at the cost of a round trip, and for what joins several keys (SINTER,
+// EXISTS of two): of a slot on its way replicas do not know which keys have
+// gone ahead.
 type ReadFrom struct {
 	// Replicas lets replicas answer. While the primary cannot be reached they
 	// answer even if they have lost it too, unless MaxLag or the context asks

@@ -217,23 +217,26 @@ func (d *Dialer) credentials(ctx context.Context) (username, password string, er
 // park keeps a connection for the next dial; one is enough.
 func (d *Dialer) park(c *tracked) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.parked != nil || d.cfg.Life.Err() != nil {
-		_ = c.Close()
-		return
+	full := d.parked != nil || d.cfg.Life.Err() != nil
+	if !full {
+		d.parked = c
 	}
-	d.parked = c
+	d.mu.Unlock()
+	if full { // its end is told to a hook, so outside of the mutex
+		_ = c.Close()
+	}
 }
 
 // unpark gives a parked connection to addr that is young enough to be alive.
 func (d *Dialer) unpark(addr string) *tracked {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	c := d.parked
 	if c == nil || c.asked != addr {
+		d.mu.Unlock()
 		return nil
 	}
 	d.parked = nil
+	d.mu.Unlock()
 	if time.Since(c.born) > 2*d.cfg.DialTimeout {
 		_ = c.Close()
 		return nil
