@@ -44,13 +44,13 @@ type core struct {
 	scripts scripts
 	server  serverMemo
 
-	dialer *conn.Dialer                       // nil for a wrapped client
-	conns  conn.Set                           // those that are open; none of a wrapped client
-	away   atomic.Pointer[map[string]*outage] // the nodes that are away, by address; nil for none
-	slots  atomic.Pointer[slotTable]          // of a cluster; nil while not known
-	asking atomic.Bool                        // for the slots, in the background
-	poke   chan struct{}                      // brings the next probe forward
-	budget *resilience.Budget                 // of what may run twice
+	dialer *conn.Dialer                        // nil for a wrapped client
+	conns  conn.Set                            // those that are open; none of a wrapped client
+	away   atomic.Pointer[map[concern]*outage] // the nodes that are away; nil for none
+	slots  atomic.Pointer[slotTable]           // of a cluster; nil while not known
+	asking atomic.Bool                         // for the slots, in the background
+	poke   chan struct{}                       // brings the next probe forward
+	budget *resilience.Budget                  // of what may run twice
 	closed atomic.Bool
 
 	replicas atomic.Pointer[replicas.Set] // nil until someone reads from them
@@ -115,16 +115,17 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 
 // doKept is do for a command of which k is a copy.
 func (c *Client) doKept(ctx context.Context, cmd rueidis.Completed, k *command.Kept) rueidis.RedisResult {
+	if !k.ReadOnly {
+		defer wrote(ctx)
+	}
 	if !c.core.owned { // what its errors mean is not known
 		return c.inner.Do(ctx, cmd)
 	}
-	if c.from.Replicas && command.Replicable(&cmd) {
+	if c.replicable(&cmd) {
 		r, done := c.fromReplica(ctx, &cmd, k)
 		if done {
 			return r
 		}
-	} else if !k.ReadOnly {
-		defer c.core.wrote(ctx)
 	}
 	if o := c.core.outageOf(&cmd); o != nil && !c.ready(ctx, o, k.Slot, k.ReadOnly) {
 		return rueidis.NewErrorResult(&outageError{o.cause})
@@ -197,10 +198,19 @@ func (c *Client) DoMulti(ctx context.Context, multi ...rueidis.Completed) []ruei
 // in their order, after the others. A transaction is sent again whole or not at
 // all.
 func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueidis.RedisResult {
+	reads, replicable, blocks := true, true, false
+	for i := range multi {
+		reads = reads && multi[i].IsReadOnly()
+		replicable = replicable && c.replicable(&multi[i])
+		blocks = blocks || multi[i].IsBlock()
+	}
+	if !reads {
+		defer wrote(ctx)
+	}
 	if !c.core.owned {
 		return c.inner.DoMulti(ctx, multi...)
 	}
-	if c.from.Replicas && len(multi) > 0 && command.AllReplicable(multi) {
+	if replicable && len(multi) > 0 {
 		return c.multiFromReplicas(ctx, multi)
 	}
 	copies := command.KeepAll(multi)
@@ -209,11 +219,12 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 	for i := range multi {
 		transaction = transaction || strings.EqualFold(multi[i].Commands()[0], "MULTI")
 	}
-	if !command.AllReplicable(multi) {
-		defer c.core.wrote(ctx)
-	}
 	if held := c.held(ctx, multi); held != nil {
 		return c.doOthers(ctx, multi, held, transaction)
+	}
+	if blocks {
+		c.core.lent.Add(1)
+		defer c.core.lent.Add(-1)
 	}
 	results := c.sendMulti(ctx, multi)
 	return c.mendMulti(ctx, copies.Each, results, transaction)
@@ -253,18 +264,31 @@ func noHandshake(err error) error {
 // DoCache is Do on a client made by Open: it keeps no cache of its own, since a
 // value from one could be older than an invalidation that has returned.
 func (c *Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
+	if c.core.owned {
+		return c.Do(ctx, rueidis.Completed(cmd))
+	}
 	return c.inner.DoCache(ctx, cmd, ttl)
 }
 
 // DoMultiCache is DoMulti for cacheable commands; see DoCache.
 func (c *Client) DoMultiCache(ctx context.Context, multi ...rueidis.CacheableTTL) []rueidis.RedisResult {
-	return c.inner.DoMultiCache(ctx, multi...)
+	if !c.core.owned {
+		return c.inner.DoMultiCache(ctx, multi...)
+	}
+	plain := make([]rueidis.Completed, len(multi))
+	for i := range multi {
+		plain[i] = rueidis.Completed(multi[i].Cmd)
+	}
+	return c.DoMulti(ctx, plain...)
 }
 
 // DoStream sends one command whose reply is copied to a writer.
 func (c *Client) DoStream(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResultStream {
 	if err := c.core.admit(ctx, &cmd); err != nil {
 		return rueidis.NewErrorResultStream(err)
+	}
+	if !cmd.IsReadOnly() {
+		streamed(ctx)
 	}
 	return c.inner.DoStream(ctx, cmd)
 }
@@ -274,6 +298,9 @@ func (c *Client) DoMultiStream(ctx context.Context, multi ...rueidis.Completed) 
 	for i := range multi {
 		if err := c.core.admit(ctx, &multi[i]); err != nil {
 			return rueidis.NewErrorResultStream(err)
+		}
+		if !multi[i].IsReadOnly() {
+			streamed(ctx)
 		}
 	}
 	return c.inner.DoMultiStream(ctx, multi...)
@@ -287,7 +314,9 @@ func (c *Client) Receive(ctx context.Context, subscribe rueidis.Completed, fn fu
 // Dedicated lends fn a connection of its own, for WATCH and its kind. Errors
 // on it come raw (NOSCRIPT, MOVED); SELECT is refused there as well.
 func (c *Client) Dedicated(fn func(rueidis.DedicatedClient) error) error {
-	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(guard.Dedicated(d, refused, c.core.wrote)) })
+	c.core.lent.Add(1)
+	defer c.core.lent.Add(-1)
+	return c.inner.Dedicated(func(d rueidis.DedicatedClient) error { return fn(guard.Dedicated(d, watch)) })
 }
 
 // Dedicate is Dedicated without the function: call cancel to give it back.
@@ -295,7 +324,7 @@ func (c *Client) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
 	c.core.lent.Add(1)
 	d, giveBack := c.inner.Dedicate()
 	var once sync.Once
-	return guard.Dedicated(d, refused, c.core.wrote), func() {
+	return guard.Dedicated(d, watch), func() {
 		giveBack()
 		once.Do(func() { c.core.lent.Add(-1) })
 	}
@@ -305,7 +334,7 @@ func (c *Client) Dedicate() (client rueidis.DedicatedClient, cancel func()) {
 func (c *Client) Nodes() map[string]rueidis.Client {
 	nodes := c.inner.Nodes()
 	for addr, n := range nodes {
-		nodes[addr] = guard.Node(n, refused)
+		nodes[addr] = guard.Node(n, watch)
 	}
 	return nodes
 }
@@ -341,6 +370,9 @@ func (c *core) admit(ctx context.Context, cmd *rueidis.Completed) error {
 	}
 	return refused(cmd)
 }
+
+// watch is for what goes around the client.
+var watch = guard.Watch{Refuse: refused, Wrote: wrote, Streamed: streamed}
 
 var errClosed = &Error{Op: "redstart: do", Outcome: NotApplied, Err: ErrClosed}
 

@@ -12,22 +12,22 @@ import (
 	"github.com/redstart-go/redstart/internal/topology"
 )
 
-// outage is a time in which a node cannot serve. While it is known nothing is
+// concern is what an outage keeps from being served.
+type concern struct {
+	addr   string // of a cluster's node; "" for the server behind any other client
+	writes bool   // it serves reads: only writes are concerned
+}
+
+// outage is a time in which a node cannot serve, or not serve writes. While it is known nothing is
 // sent to that node but one probe at a time, and callers wait for its return or
 // fail at once, as they chose. It is the client's breaker, one for each node: it
 // opens at the first failure after which nothing can have run, and closes as
 // soon as the probe succeeds.
 type outage struct {
-	addr   string        // of a cluster's node; "" for the server behind any other client
-	cause  error         // what the first caller saw
-	writes bool          // it serves reads: only writes are concerned
-	back   chan struct{} // closed at its return
-	since  time.Time
-}
-
-// concerns reports whether the outage keeps a command from being sent.
-func (o *outage) concerns(readOnly bool) bool {
-	return o != nil && (!o.writes || !readOnly)
+	concern
+	cause error         // what the first caller saw
+	back  chan struct{} // closed at its return
+	since time.Time
 }
 
 // outageOf gives the outage of the node that a command would be sent to; nil
@@ -40,12 +40,15 @@ func (c *core) outageOf(cmd *rueidis.Completed) *outage {
 	return c.outageAt(*away, cmd.Slot(), cmd.IsReadOnly())
 }
 
-func (c *core) outageAt(away map[string]*outage, slot uint16, readOnly bool) *outage {
+func (c *core) outageAt(away map[concern]*outage, slot uint16, readOnly bool) *outage {
 	addr, ok := c.nodeOf(slot)
-	if o := away[addr]; ok && o.concerns(readOnly) {
+	if !ok {
+		return nil
+	}
+	if o := away[concern{addr, false}]; o != nil || readOnly {
 		return o
 	}
-	return nil
+	return away[concern{addr, true}]
 }
 
 // nodeOf gives the node that serves a slot, "" outside of a cluster; false
@@ -65,17 +68,18 @@ func (c *core) nodeOf(slot uint16) (addr string, ok bool) {
 // probe that ends it.
 func (c *core) wentAway(addr string, cause error, writes bool) *outage {
 	c.mu.Lock()
-	known := map[string]*outage{}
+	what := concern{addr, writes}
+	known := map[concern]*outage{}
 	if away := c.away.Load(); away != nil {
 		known = *away
 	}
-	if o := known[addr]; o != nil {
+	if o := known[what]; o != nil {
 		c.mu.Unlock()
 		return o
 	}
-	o := &outage{addr: addr, cause: cause, writes: writes, back: make(chan struct{}), since: time.Now()}
+	o := &outage{concern: what, cause: cause, back: make(chan struct{}), since: time.Now()}
 	known = maps.Clone(known)
-	known[addr] = o
+	known[what] = o
 	c.away.Store(&known)
 	if c.ctx.Err() == nil {
 		c.background.Go(func() { c.probeUntilBack(c.ctx, o) })
@@ -89,7 +93,7 @@ func (c *core) wentAway(addr string, cause error, writes bool) *outage {
 func (c *core) cameBack(o *outage) {
 	c.mu.Lock()
 	known := maps.Clone(*c.away.Load())
-	delete(known, o.addr)
+	delete(known, o.concern)
 	if len(known) == 0 {
 		c.away.Store(nil)
 	} else {
@@ -176,7 +180,7 @@ func (c *core) knownAway(addr string) error {
 	if away == nil {
 		return nil
 	}
-	if o := (*away)[addr]; o != nil && isDial(o.cause) {
+	if o := (*away)[concern{addr, false}]; o != nil && isDial(o.cause) {
 		return errKnownAway
 	}
 	return nil

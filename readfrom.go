@@ -13,8 +13,12 @@ import (
 // Replicas are found by asking: the primary for those that follow it, a cluster
 // for its slots. One that does not answer, or has lost its primary, is not
 // read; where no replica will do, the primary is. Commands without a key in a
-// cluster, blocking ones, scripts and cursors (SCAN and its kind, which another
-// node does not know) always go to the primary.
+// cluster, blocking ones, scripts, cursors (SCAN and its kind, which another
+// node does not know) and questions about the node itself (PUBSUB, MEMORY)
+// always go to the primary. In a cluster it is also asked for what a replica
+// lacks, at the cost of a round trip, and for what joins several keys (SINTER,
+// EXISTS of two): of a slot on its way replicas do not know which keys have
+// gone ahead.
 type ReadFrom struct {
 	// Replicas lets replicas answer. While the primary cannot be reached they
 	// answer even if they have lost it too, unless MaxLag or the context asks
@@ -85,8 +89,8 @@ func (c *Client) OnPrimary() *Client {
 
 // ReadYourWrites gives a context under which reads by any client of this
 // process see the writes that were made under it: a replica is read only once
-// it is proven to hold them, some 100 to 300 ms later. Begin one for each user,
-// session or request. It does not outlast a failover that loses the write
+// it is proven to hold them, some 100 to 300 ms later (after a write by DoStream
+// never). Begin one for each user, session or request. It does not outlast a failover that loses the write
 // itself, and it tells other processes nothing.
 func ReadYourWrites(ctx context.Context) context.Context {
 	if tokenOf(ctx) != nil {
@@ -108,16 +112,23 @@ func tokenOf(ctx context.Context) *writeToken {
 	return t
 }
 
-// wrote notes a write that has just ended, well or not. While nobody reads from
-// replicas there is nothing to note.
-func (c *core) wrote(ctx context.Context) {
-	if c.replicas.Load() == nil {
-		return
-	}
+// wrote notes a write that has just ended, well or not, whoever it was sent
+// through: another client may read.
+func wrote(ctx context.Context) {
 	if t := tokenOf(ctx); t != nil {
 		t.note(time.Since(t.born))
 	}
 }
+
+// streamed notes a write of which nobody hears when it ends: no replica is
+// known to hold it ever.
+func streamed(ctx context.Context) {
+	if t := tokenOf(ctx); t != nil {
+		t.note(never)
+	}
+}
+
+const never = 100 * 365 * 24 * time.Hour
 
 func (t *writeToken) note(at time.Duration) {
 	for {
@@ -128,14 +139,8 @@ func (t *writeToken) note(at time.Duration) {
 	}
 }
 
-// written gives the time of the last write; false for none. Writes before
-// writes were noted, which began at since, may have been made then at the
-// latest.
-func (t *writeToken) written(since time.Time) (time.Time, bool) {
+// written gives the time of the last write; false for none.
+func (t *writeToken) written() (time.Time, bool) {
 	last := t.last.Load()
-	at := t.born.Add(time.Duration(last))
-	if t.born.Before(since) && at.Before(since) {
-		return since, true
-	}
-	return at, last > 0
+	return t.born.Add(time.Duration(last)), last > 0
 }

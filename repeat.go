@@ -117,6 +117,8 @@ func (c *Client) held(ctx context.Context, multi []rueidis.Completed) []error {
 	if c.core.away.Load() == nil {
 		return nil
 	}
+	ctx, cancel := c.core.patience(ctx)
+	defer cancel()
 	var held []error
 	over := map[*outage]bool{}
 	for i := range multi {
@@ -192,11 +194,14 @@ func (c *Client) blame(cause error, writes bool, slot uint16) *outage {
 		c.core.refreshSlots()
 		return nil
 	}
-	dial := (*conn.DialError)(nil)
-	if errors.As(cause, &dial) && dial.Addr != at {
-		if !errors.Is(cause, errKnownAway) {
-			c.core.wentAway(dial.Addr, cause, writes)
+	if errors.Is(cause, errKnownAway) { // which began with another cause, and may be over
+		if away := c.core.away.Load(); away != nil {
+			return c.core.outageAt(*away, slot, !writes)
 		}
+		return nil
+	}
+	if dial := (*conn.DialError)(nil); errors.As(cause, &dial) && dial.Addr != at {
+		c.core.wentAway(dial.Addr, cause, writes)
 		return nil
 	}
 	return c.core.wentAway(at, cause, writes)

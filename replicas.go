@@ -42,7 +42,7 @@ func (c *core) follows() *replicas.Set {
 func (c *Client) pick(ctx context.Context, r *replicas.Set, slot uint16) rueidis.Client {
 	p := replicas.Policy{MaxLag: c.from.MaxLag, Nearest: c.from.Choose == Nearest, SameZone: c.from.Choose == SameZone}
 	if t := tokenOf(ctx); t != nil {
-		if at, ok := t.written(r.Began); ok {
+		if at, ok := t.written(); ok {
 			p.Written = at
 		}
 	}
@@ -63,7 +63,7 @@ func (c *Client) fromReplica(ctx context.Context, cmd *rueidis.Completed, k *com
 		return c.hedged(ctx, r, replica, cmd), true
 	}
 	result := replica.Do(ctx, *cmd)
-	if !refers(ctx, result) {
+	if !c.refers(ctx, result) {
 		return result, true
 	}
 	r.Referred.Add(1)
@@ -80,37 +80,76 @@ func (c *Client) hedged(ctx context.Context, r *replicas.Set, replica rueidis.Cl
 	var attempts atomic.Uint32
 	result, err := resilience.Hedged(ctx, r.Hedge, func(ctx context.Context) (rueidis.RedisResult, error) {
 		if attempts.Add(1) > 1 {
-			return onPrimary.do(ctx, k.Again(onPrimary.B())), nil
+			result := onPrimary.do(ctx, k.Again(onPrimary.B()))
+			return result, result.NonRedisError() // the other attempt may still answer
 		}
 		result := replica.Do(ctx, first)
-		if refers(ctx, result) {
+		if c.refers(ctx, result) {
 			r.Referred.Add(1)
 			result = onPrimary.do(ctx, k.Again(onPrimary.B()))
 		}
-		return result, nil
+		return result, result.NonRedisError()
 	})
-	if err != nil { // the caller's context has ended
+	if err != nil {
 		return rueidis.NewErrorResult(err)
 	}
 	return result
 }
 
+// replicable reports whether a replica may answer the command.
+func (c *Client) replicable(cmd *rueidis.Completed) bool {
+	return c.from.Replicas && command.Replicable(cmd) && (!c.core.cluster() || !command.JoinsKeys(cmd))
+}
+
 // refers reports whether a replica's answer is none, and the primary is to be
-// asked.
-func refers(ctx context.Context, r rueidis.RedisResult) bool {
+// asked. That a cluster's replica lacks a key is none: when a slot is on its
+// way, replicas do not know which keys have gone ahead.
+func (c *Client) refers(ctx context.Context, r rueidis.RedisResult) bool {
 	if r.NonRedisError() != nil {
 		return ctx.Err() == nil
+	}
+	if c.core.cluster() && lacking(r.ToMessage()) {
+		return true
 	}
 	text, ok := reply(r.Error())
 	if !ok {
 		return false
 	}
 	switch outcome.Code(text) {
-	case "MOVED", "ASK", "TRYAGAIN", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY":
+	case "MOVED", "ASK", "TRYAGAIN", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "NOPERM":
 		return true
 	default:
 		return outcome.Away(text)
 	}
+}
+
+// lacking reports whether an answer may be that of a key, or one of several, that
+// is not there.
+func lacking(m rueidis.RedisMessage, err error) bool {
+	switch {
+	case err != nil: // nil, or an error such as "no such key"
+		return true
+	case m.IsInt64():
+		n, _ := m.AsInt64()
+		return n <= 0
+	case m.IsString():
+		s, _ := m.ToString()
+		return s == "" || s == "none"
+	case m.IsMap():
+		fields, _ := m.AsMap()
+		return len(fields) == 0
+	case !m.IsArray():
+		return false
+	}
+	list, _ := m.ToArray()
+	empty := true
+	for i := range list {
+		if list[i].IsNil() {
+			return true
+		}
+		empty = empty && lacking(list[i], list[i].Error())
+	}
+	return empty
 }
 
 // multiFromReplicas is fromReplica for commands that only read: those of one
@@ -145,7 +184,7 @@ func (c *Client) multiFromReplicas(ctx context.Context, multi []rueidis.Complete
 				part[j] = multi[i]
 			}
 			for j, result := range client.DoMulti(ctx, part...) {
-				if results[items[j]] = result; refers(ctx, result) {
+				if results[items[j]] = result; c.refers(ctx, result) {
 					mu.Lock()
 					rest = append(rest, items[j])
 					mu.Unlock()

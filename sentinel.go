@@ -36,6 +36,9 @@ func (c *Client) follow(ctx context.Context, d *conn.Dialer) error {
 				core.wentAway("", &topology.NoPrimaryError{Name: d.Target.Addr, Heard: true}, false)
 			}
 			core.probeNow()
+			if r := core.replicas.Load(); r != nil {
+				r.Look()
+			}
 			call(core.cfg.Events.Primary, PrimaryInfo{From: from, To: to})
 		},
 		Blind: func(blind bool) {

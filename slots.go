@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/redstart-go/redstart/internal/topology"
 )
@@ -61,8 +62,13 @@ func (c *core) refreshSlots() {
 	c.background.Go(func() {
 		defer c.asking.Store(false)
 		_, _ = c.askSlots(c.ctx, "") // the caller tries again, whatever comes of it
+		sleep(c.ctx, askAgain)
 	})
 }
+
+// askAgain is the least time between two such questions: in a cluster that is
+// down every caller wants one.
+const askAgain = 50 * time.Millisecond
 
 // maxAsked bounds how many nodes are asked in a row: each may be silent.
 const maxAsked = 4

@@ -67,11 +67,15 @@ func (c *Client) Stats() Stats {
 		node(addr).Open++
 	})
 	if away := core.away.Load(); away != nil {
-		for addr, o := range *away {
+		for what, o := range *away {
+			addr := what.addr
 			if addr == "" {
 				addr = core.dialer.Target.Addr
 			}
 			n := node(addr)
+			if what.writes && n.Cause != nil { // it is away as a whole
+				continue
+			}
 			n.Breaker, n.Away, n.Cause = resilience.Open, time.Since(o.since), o.cause
 		}
 	}

@@ -47,6 +47,9 @@ func (c *Client) Topology(ctx context.Context) (Topology, error) {
 	if c.core.dialer == nil {
 		return Topology{}, &Error{Op: "redstart: topology", Outcome: NotApplied, Err: ErrUnsupported}
 	}
+	if c.core.closed.Load() {
+		return Topology{}, &Error{Op: "redstart: topology", Outcome: NotApplied, Err: ErrClosed}
+	}
 	if err := ctx.Err(); err != nil {
 		return Topology{}, NewError("redstart: topology", "", "", err)
 	}

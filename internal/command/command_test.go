@@ -46,9 +46,17 @@ func TestRunsCode(t *testing.T) {
 	}
 }
 
+func TestJoinsKeys(t *testing.T) {
+	for line, want := range map[string]bool{"GET k": false, "EXISTS k": false, "exists k l": true, "MGET k l": false, "sinter k l": true} {
+		if cmd := made(line); JoinsKeys(&cmd) != want {
+			t.Errorf("%s: joins keys %v, want %v", line, !want, want)
+		}
+	}
+}
+
 func TestReplicable(t *testing.T) {
 	var b rueidis.Builder
-	for line, want := range map[string]bool{"GET k": true, "SCAN 0": false, "hscan k 0": false, "DBSIZE": false} {
+	for line, want := range map[string]bool{"GET k": true, "SCAN 0": false, "hscan k 0": false, "DBSIZE": false, "pubsub numsub c": false, "MEMORY USAGE k": false, "FT.AGGREGATE i *": false} {
 		read, write := b.Arbitrary(strings.Fields(line)...).ReadOnly(), made(line)
 		if got := Replicable(&read); got != want {
 			t.Errorf("%s: replicable %v, want %v", line, got, want)

@@ -27,14 +27,37 @@ func RunsCode(cmd *rueidis.Completed) bool {
 	}
 }
 
-// Replicable reports whether a replica can answer the command.
+// Replicable reports whether a replica can answer the command: not one that asks
+// the node about itself, or leaves a cursor there.
 func Replicable(cmd *rueidis.Completed) bool {
 	if !cmd.IsReadOnly() || cmd.IsBlock() || RunsCode(cmd) {
 		return false
 	}
 	words := cmd.Commands()
 	verb := words[0]
-	return len(words) > 1 && (len(verb) < len("SCAN") || !strings.EqualFold(verb[len(verb)-len("SCAN"):], "SCAN"))
+	if len(words) < 2 || len(verb) >= len("SCAN") && strings.EqualFold(verb[len(verb)-len("SCAN"):], "SCAN") {
+		return false
+	}
+	return !isOneOf(verb, "PUBSUB", "SLOWLOG", "MEMORY", "FT.AGGREGATE", "BF.SCANDUMP", "CF.SCANDUMP", "AI.MODELEXECUTE")
+}
+
+// JoinsKeys reports whether the command reads several keys as one: its answer
+// does not tell that one of them was not there.
+func JoinsKeys(cmd *rueidis.Completed) bool {
+	words := cmd.Commands()
+	if len(words) > 2 && isOneOf(words[0], "EXISTS", "TOUCH", "PFCOUNT") {
+		return true
+	}
+	return isOneOf(words[0], "SDIFF", "SINTER", "SUNION", "SINTERCARD", "ZDIFF", "ZINTER", "ZUNION", "ZINTERCARD", "LCS", "XREAD", "SORT_RO")
+}
+
+func isOneOf(verb string, verbs ...string) bool {
+	for _, v := range verbs {
+		if len(v) == len(verb) && strings.EqualFold(v, verb) {
+			return true
+		}
+	}
+	return false
 }
 
 // AllReplicable is Replicable for each of several commands.

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"math/bits"
+	"net"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -59,11 +60,14 @@ func (d *Dialer) Connect(ctx context.Context) (rueidis.Client, error) {
 	return client, err
 }
 
-// ConnectReplica gives a rueidis client that reads from the replica at addr.
-func (d *Dialer) ConnectReplica(ctx context.Context, addr string) (rueidis.Client, error) {
+// ConnectReplica gives a rueidis client that reads from the replica at addr, for
+// as long as that is the process called run.
+func (d *Dialer) ConnectReplica(ctx context.Context, addr, run string) (rueidis.Client, error) {
 	o := d.option()
 	o.InitAddress, o.ForceSingleClient = []string{addr}, true
-	o.DialCtxFn = d.dialReplica
+	o.DialCtxFn = func(caller context.Context, addr string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+		return d.dialReplica(caller, addr, run)
+	}
 	return connect(ctx, o)
 }
 

@@ -59,16 +59,16 @@ func (d *Dialer) dial(caller context.Context, addr string, nd *net.Dialer, _ *tl
 	return c, nil
 }
 
-// dialReplica connects to a replica that shall be read. READONLY is what a
-// cluster's node wants to hear; others refuse it, which is all the same.
-func (d *Dialer) dialReplica(caller context.Context, addr string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+// dialReplica connects to a replica that shall be read, as long as it is the
+// process called run.
+func (d *Dialer) dialReplica(caller context.Context, addr, run string) (net.Conn, error) {
 	c, err := d.timed(caller, addr, func(ctx context.Context) (*tracked, error) {
 		var who login
 		auth := func(ctx context.Context) (username, password string, err error) {
 			who.username, who.password, err = d.Auth(ctx)
 			return who.username, who.password, err
 		}
-		conn, err := topology.Prepare(ctx, d.Plain, auth, addr, []string{"READONLY"})
+		conn, err := topology.DialToRead(ctx, d.Plain, auth, addr, run)
 		if err != nil {
 			return nil, err
 		}
@@ -217,23 +217,26 @@ func (d *Dialer) credentials(ctx context.Context) (username, password string, er
 // park keeps a connection for the next dial; one is enough.
 func (d *Dialer) park(c *tracked) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.parked != nil || d.cfg.Life.Err() != nil {
-		_ = c.Close()
-		return
+	full := d.parked != nil || d.cfg.Life.Err() != nil
+	if !full {
+		d.parked = c
 	}
-	d.parked = c
+	d.mu.Unlock()
+	if full { // its end is told to a hook, so outside of the mutex
+		_ = c.Close()
+	}
 }
 
 // unpark gives a parked connection to addr that is young enough to be alive.
 func (d *Dialer) unpark(addr string) *tracked {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	c := d.parked
 	if c == nil || c.asked != addr {
+		d.mu.Unlock()
 		return nil
 	}
 	d.parked = nil
+	d.mu.Unlock()
 	if time.Since(c.born) > 2*d.cfg.DialTimeout {
 		_ = c.Close()
 		return nil

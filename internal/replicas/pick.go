@@ -42,7 +42,8 @@ func (s *Set) Pick(slot uint16, p Policy) rueidis.Client {
 	start := int(s.turn.Add(1) % uint32(len(shard.Replicas)))
 	for i := range shard.Replicas {
 		n := shard.Replicas[(start+i)%len(shard.Replicas)]
-		if !n.Serves() || !n.IsReplica() || !n.Linked() && !lonely || need > 0 && n.AsOf() < need {
+		ours := n.Linked() && n.Behind() >= 0 // and not somebody else's, or of a time before a failover
+		if !n.Serves() || !n.IsReplica() || !ours && !lonely || need > 0 && n.AsOf() < need {
 			continue
 		}
 		client, ok := s.clients.Load(n.Addr)

@@ -19,7 +19,6 @@ import (
 // Replication in it, once that runs.
 type Set struct {
 	*topology.Replication
-	Began time.Time         // since when they are followed
 	Hedge *resilience.Hedge // of the reads that are asked twice
 
 	Reads    atomic.Uint64 // sent to a replica
@@ -51,7 +50,7 @@ func New(cfg Config) *Set {
 	if err != nil {
 		panic(err) // its configuration is fixed
 	}
-	s := &Set{cfg: cfg, Hedge: hedge, Began: time.Now()}
+	s := &Set{cfg: cfg, Hedge: hedge}
 	s.Replication = topology.NewReplication(topology.ReplicationConfig{
 		Members: s.members,
 		Dial:    cfg.Dialer.Plain,
@@ -88,8 +87,8 @@ func (s *Set) members(ctx context.Context) ([]topology.Members, *topology.Slots,
 }
 
 // serves connects to a replica that answers.
-func (s *Set) serves(ctx context.Context, addr string) any {
-	client, err := s.cfg.Dialer.ConnectReplica(ctx, addr)
+func (s *Set) serves(ctx context.Context, addr, run string) any {
+	client, err := s.cfg.Dialer.ConnectReplica(ctx, addr, run)
 	if err != nil {
 		return nil
 	}

@@ -89,10 +89,17 @@ func number(text string) int64 {
 	return n
 }
 
-// zoneOf reads availability_zone, which Valkey 8 has in INFO server.
-func zoneOf(info string) string {
-	for line := range strings.Lines(info) {
-		if value, ok := strings.CutPrefix(line, "availability_zone:"); ok {
+// Of INFO server: which process it is, and where it stands, which Valkey 8 has.
+const (
+	runID = "run_id:"
+	zone  = "availability_zone:"
+)
+
+// field reads a line of INFO, "" where there is none.
+func field(info any, name string) string {
+	text, _ := info.(string)
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			return strings.TrimSpace(value)
 		}
 	}

@@ -185,20 +185,29 @@ func Ask(ctx context.Context, dial Dialer, auth Auth, addr string, words ...stri
 	return l.ask(ctx, words...)
 }
 
-// Prepare makes a connection on which each command was sent and answered, with
-// whatever answer: READONLY, say, which only a cluster's node knows.
-func Prepare(ctx context.Context, dial Dialer, auth Auth, addr string, commands ...[]string) (net.Conn, error) {
+// errAnotherRun: the process that was asked has ended since.
+var errAnotherRun = errors.New("another process answers there than the one that was asked how far it is")
+
+// DialToRead makes a connection on which the replica at addr may be read, if it
+// is still the process that calls itself run. READONLY is what a cluster's node
+// wants to hear; others refuse it, which is all the same.
+func DialToRead(ctx context.Context, dial Dialer, auth Auth, addr, run string) (net.Conn, error) {
 	l := &link{addr: addr, dial: dial, auth: auth}
 	if err := l.connect(ctx); err != nil {
 		return nil, err
 	}
-	for _, words := range commands {
-		if _, err := l.exchange(ctx, words); err != nil {
-			l.close()
-			return nil, err
-		}
+	_, err := l.exchange(ctx, []string{"READONLY"})
+	var info any
+	if err == nil {
+		info, err = l.exchange(ctx, []string{"INFO", "server"})
 	}
-	if err := l.conn.SetDeadline(time.Time{}); err != nil {
+	if err == nil && field(info, runID) != run {
+		err = errAnotherRun
+	}
+	if err == nil {
+		err = l.conn.SetDeadline(time.Time{})
+	}
+	if err != nil {
 		l.close()
 		return nil, err
 	}

@@ -16,11 +16,11 @@ type ReplicationConfig struct {
 	Auth    Auth
 	Timeout time.Duration // for a question
 
-	// Serves tells that a replica answers, and gives what Fails is to get when
-	// it did not answer twice in a row, or is followed no more; nil makes it be
-	// told again after the next answer. Both run on the goroutine that asks
-	// that replica.
-	Serves func(ctx context.Context, addr string) any
+	// Serves tells that a replica answers, which process it is, and gives what
+	// Fails is to get when it did not answer twice in a row, is another process,
+	// or is followed no more; nil makes it be told again after the next answer.
+	// Both run on the goroutine that asks that replica.
+	Serves func(ctx context.Context, addr, run string) any
 	Fails  func(addr string, served any)
 }
 
@@ -29,12 +29,14 @@ type ReplicationConfig struct {
 // which the primary named in answer to a question holds everything that was
 // acknowledged before that question was sent, so both ends of the bound are
 // read off one monotonic clock, this process's own. Offsets of different
-// histories (after a failover) are never compared.
+// histories (after a failover) are never compared, and what one process held
+// says nothing of the next one at its address.
 type Replication struct {
 	cfg  ReplicationConfig
 	base time.Time
 	view atomic.Pointer[View]
 	kick chan struct{}
+	mute atomic.Bool // the last question for the members was not answered
 
 	wanted atomic.Int64 // when it was last of use, since base
 	every  atomic.Int64 // the shortest distance between two questions that anyone needs
@@ -107,6 +109,10 @@ type follower struct {
 	shard atomic.Pointer[history]
 	leads bool // it is listed as the primary
 	stop  context.CancelFunc
+
+	// Of the goroutine that asks:
+	run    string // the process that answers
+	served any    // what Fails is to get; nil for nothing
 }
 
 // history is what the primary of a shard has said, oldest first.
@@ -159,12 +165,13 @@ func (r *Replication) Want(lag time.Duration) {
 // View gives who there is; nil until that is known.
 func (r *Replication) View() *View { return r.view.Load() }
 
-// Settle waits until every node has been asked at least once.
+// Settle waits until every node has been asked at least once, or it was not told
+// which there are: then the view is nil.
 func (r *Replication) Settle(ctx context.Context) (*View, error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if v := r.view.Load(); v != nil && v.asked() {
+		if v := r.view.Load(); v != nil && v.asked() || v == nil && r.mute.Load() {
 			return v, nil
 		}
 		select {
@@ -230,7 +237,7 @@ func (r *Replication) Run(ctx context.Context) {
 		asked, cancel := context.WithTimeout(ctx, 4*r.cfg.Timeout)
 		members, cluster, err := r.cfg.Members(asked)
 		cancel()
-		if err == nil {
+		if r.mute.Store(err != nil); err == nil {
 			r.adopt(ctx, &work, members, cluster)
 		}
 		if !r.pause(ctx, pollIdle, r.kick) {
@@ -298,14 +305,8 @@ func (r *Replication) follow(ctx context.Context, work *sync.WaitGroup, addr str
 func (r *Replication) askAgainAndAgain(ctx context.Context, f *follower) {
 	l := &link{addr: f.node.Addr, dial: r.cfg.Dial, auth: r.cfg.Auth}
 	defer l.close()
-	served, failures := any(nil), 0
-	defer func() {
-		f.node.state.Store(0)
-		if served != nil {
-			r.cfg.Fails(f.node.Addr, served)
-		}
-	}()
-	for {
+	defer r.leave(f)
+	for failures := 0; ; {
 		err := r.question(ctx, l, f)
 		f.node.asked.Store(true)
 		switch {
@@ -313,19 +314,18 @@ func (r *Replication) askAgainAndAgain(ctx context.Context, f *follower) {
 			return
 		case err == nil:
 			failures = 0
-			if !f.leads && served == nil {
-				served = r.cfg.Serves(ctx, f.node.Addr)
+			if !f.leads && f.served == nil {
+				f.served = r.cfg.Serves(ctx, f.node.Addr, f.run)
 			}
 		default:
 			f.node.state.Store(0)
-			if failures++; failures == 2 && served != nil {
-				r.cfg.Fails(f.node.Addr, served)
-				served = nil
+			if failures++; failures >= 2 {
+				r.leave(f)
 			}
 		}
 		every := time.Duration(r.every.Load())
-		if r.Now()-r.wanted.Load() > int64(idleAfter) {
-			every = pollIdle
+		if r.Now()-r.wanted.Load() > int64(idleAfter) || failures >= 2 || !f.leads && f.served == nil {
+			every = pollIdle // nobody waits for it, or there is none to be had
 		}
 		if !r.pause(ctx, every, nil) {
 			return
@@ -333,16 +333,39 @@ func (r *Replication) askAgainAndAgain(ctx context.Context, f *follower) {
 	}
 }
 
+// leave ends the reading of a node.
+func (r *Replication) leave(f *follower) {
+	f.node.state.Store(0)
+	if f.served != nil {
+		r.cfg.Fails(f.node.Addr, f.served)
+		f.served = nil
+	}
+}
+
+// meet connects, and asks which process it is: another one than before holds
+// nothing that is known.
+func (r *Replication) meet(ctx context.Context, l *link, f *follower) error {
+	info, err := l.ask(ctx, "INFO", "server")
+	if err != nil {
+		l.close()
+		return err
+	}
+	where := field(info, zone)
+	f.node.zone.Store(&where)
+	if run := field(info, runID); run != f.run {
+		r.leave(f)
+		f.node.asOf.Store(0)
+		f.run = run
+	}
+	return nil
+}
+
 // question asks a node once and notes the answer.
 func (r *Replication) question(ctx context.Context, l *link, f *follower) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	if l.conn == nil {
-		if answer, err := l.ask(ctx, "INFO", "server"); err == nil {
-			text, _ := answer.(string)
-			zone := zoneOf(text)
-			f.node.zone.Store(&zone)
-		} else {
+		if err := r.meet(ctx, l, f); err != nil {
 			return err
 		}
 	}
@@ -358,7 +381,7 @@ func (r *Replication) question(ctx context.Context, l *link, f *follower) error 
 	f.node.rtt.Store(max(took, 1))
 	text, _ := answer.(string)
 	s := readStanding(text)
-	f.node.role.Store(uint32(s.role))
+	before := role(f.node.role.Swap(uint32(s.role)))
 	switch {
 	case f.leads && s.role == primary:
 		f.shard.Load().wrote(s.stream, sample{sent, s.offset})
@@ -372,7 +395,7 @@ func (r *Replication) question(ctx context.Context, l *link, f *follower) error 
 		switch {
 		case behind < 0: // another history
 			f.node.asOf.Store(0)
-		case s.linked && asOf > f.node.asOf.Load():
+		case s.linked:
 			f.node.asOf.Store(asOf)
 		}
 		if f.shard.Load() != h { // another primary meanwhile
@@ -386,7 +409,9 @@ func (r *Replication) question(ctx context.Context, l *link, f *follower) error 
 	default: // another role than the one it is listed with
 		f.node.asOf.Store(0)
 		f.node.state.Store(0)
-		r.Look()
+		if s.role != before { // once: whoever lists it may go on doing so
+			r.Look()
+		}
 	}
 	return nil
 }
