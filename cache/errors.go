@@ -59,9 +59,8 @@ var errTTL = errors.New("the TTL must be positive; an entry without an end is ma
 
 // What a call on a cache that is not configured for it says.
 var (
-	errNoTags     = errors.New("the cache has no tags; set Config.Tags, or Config.ResultTags with LoadResult")
-	errNoClear    = errors.New("the cache cannot be cleared; set Config.Clearable wherever it is made")
-	errResultTags = errors.New("the result has tags; set Config.ResultTags wherever the cache is made")
+	errNoTags  = errors.New("the cache has no tags; set Config.Tags, or Config.ResultTags with LoadResult")
+	errNoClear = errors.New("the cache cannot be cleared; set Config.Clearable wherever it is made")
 )
 
 // errSoft is the end of a reader's patience; he looks for the old value.

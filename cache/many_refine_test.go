@@ -165,7 +165,7 @@ func TestGetManyStaleAndRefresh(t *testing.T) {
 		got, err := us.GetMany(t.Context(), old)
 		isEvery(t, old, got, err)
 		for _, id := range old {
-			age(t, c, "user:"+strconv.Itoa(id), defaultTTL+time.Minute)
+			age(t, c, "user:"+strconv.Itoa(id), time.Hour-time.Minute)
 		}
 		broken.Store(true)
 		for round := range 2 { // the second finds them resting
@@ -195,7 +195,7 @@ func TestGetManyStaleAndRefresh(t *testing.T) {
 			}
 		}
 		for _, id := range old {
-			age(t, c, "user:"+strconv.Itoa(id), defaultTTL*9/10)
+			age(t, c, "user:"+strconv.Itoa(id), time.Hour+time.Minute)
 		}
 		got, err = us.GetMany(t.Context(), old)
 		isEvery(t, old, got, err)
@@ -217,10 +217,12 @@ func TestGetManyStaleAndRefresh(t *testing.T) {
 func TestGetManyResultTags(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
 	p, c := through(t, s, redstart.Config{Pipelines: 1})
-	us, err := New(c, Config[int, user]{Key: "user:<id>", ResultTags: true, Tags: func(int) []string { return []string{"all"} },
+	us, err := New(c, Config[int, user]{
+		Key: "user:<id>", ResultTags: true, Tags: func(int) []string { return []string{"all"} },
 		LoadResult: func(_ context.Context, id int, _ Old[user]) (Result[user], error) {
 			return Result[user]{Value: user{ID: id}, Tags: parity(id)}, nil
-		}})
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +250,10 @@ func TestGetManyResultTags(t *testing.T) {
 	if err := h.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	other, err := New(open(t, s.URL(), redstart.Config{}), Config[int, user]{Key: "user:<id>", ResultTags: true,
-		LoadResult: func(context.Context, int, Old[user]) (Result[user], error) { return Result[user]{}, ErrNotFound }})
+	other, err := New(open(t, s.URL(), redstart.Config{}), Config[int, user]{
+		Key: "user:<id>", ResultTags: true,
+		LoadResult: func(context.Context, int, Old[user]) (Result[user], error) { return Result[user]{}, ErrNotFound },
+	})
 	if err == nil {
 		err = other.InvalidateTag(t.Context(), "odd")
 	}
@@ -270,7 +274,8 @@ func TestGetManyTagsAreNeverStale(t *testing.T) {
 		for range 3 {
 			counters, err := New(open(t, url, redstart.Config{}), Config[int, int64]{
 				Key: "{counter}:<id>", Tags: func(id int) []string { return []string{strconv.Itoa(id)} }, Clearable: true,
-				LoadMany: func(_ context.Context, ids []int) (map[int]int64, error) { return s.load(ids, rand.IntN), nil }})
+				LoadMany: func(_ context.Context, ids []int) (map[int]int64, error) { return s.load(ids, rand.IntN), nil },
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

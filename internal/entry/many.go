@@ -117,8 +117,8 @@ func (m *many) ask(some []int, cluster bool) {
 	if cluster { // the client sorts them by their nodes
 		m.commands = append(m.commands, b.Get().Key(m.keys[some[0]]).Build())
 	} else {
-		first, names := some[0], []string(nil)
-		if some[len(some)-1]-first == len(some)-1 { // they are sorted
+		var names []string
+		if first := some[0]; some[len(some)-1]-first == len(some)-1 { // they are sorted
 			names = m.keys[first : first+len(some)]
 		} else {
 			names = make([]string, len(some))

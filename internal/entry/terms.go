@@ -27,7 +27,8 @@ type Terms[K comparable, V any] struct {
 	NotStored        func(error)   // hears why a result's tags could not be asked about
 }
 
-// ErrResultTags: a result has tags and the cache is not made for it.
+// ErrResultTags is the error of a result with tags in a cache that is not made
+// for them.
 var ErrResultTags = errors.New("the result has tags; set Config.ResultTags wherever the cache is made")
 
 // Known are the tags of an entry that its id tells: Clear's and Config.Tags'.

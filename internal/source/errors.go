@@ -44,8 +44,10 @@ func (p Partial[K]) Error() string {
 // whatever it looks like.
 type Failure struct{ err error }
 
-func (e *Failure) Error() string             { return e.err.Error() }
-func (e *Failure) Unwrap() error             { return e.err }
+func (e *Failure) Error() string { return e.err.Error() }
+func (e *Failure) Unwrap() error { return e.err }
+
+// Outcome says that nothing was changed.
 func (e *Failure) Outcome() redstart.Outcome { return redstart.NotApplied }
 
 // FromSource tells it from the failures of a server.
