@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -31,6 +30,7 @@ type Cache[K comparable, V any] struct {
 
 	key    ids.Keys[K] // builds entries' keys
 	form   *entry.Form[V]
+	terms  *entry.Terms[K, V]
 	reader *entry.Reader
 	source *source.Source[K, V]
 	tags   *stamp.Tags
@@ -77,6 +77,11 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	c.outage = client.Attach(outageKey{}, func() any {
 		return make(chan struct{}, max(client.Config().OutageLoads, 0))
 	}).(chan struct{})
+	c.terms = &entry.Terms[K, V]{
+		Form: c.form, Tags: c.tags, TagsOf: cfg.Tags, Clearable: cfg.Clearable, ResultTags: cfg.ResultTags,
+		TTL: cfg.TTL, NegativeTTL: cfg.NegativeTTL, Jitter: cfg.Jitter, LoadTimeout: cfg.LoadTimeout,
+		Within: 2 * client.Config().Timeout, NotStored: func(err error) { c.notify("not stored", 0, err) },
+	}
 	first, err := client.ReadingFrom(cfg.ReadFrom)
 	if err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: %w", err)
@@ -129,7 +134,7 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	if err != nil {
 		return Entry[V]{}, c.failRead("get", "", err)
 	}
-	labels, err := c.known(id)
+	labels, err := c.terms.Known(id)
 	if err != nil {
 		return Entry[V]{}, c.failRead("get", k, err)
 	}
@@ -213,7 +218,7 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	if err != nil {
 		return v, false, c.failRead("peek", "", err)
 	}
-	labels, err := c.known(id)
+	labels, err := c.terms.Known(id)
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
@@ -232,14 +237,6 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	default:
 		return v, false, nil
 	}
-}
-
-// jittered takes a random part off a TTL; zero stays zero.
-func (c *Cache[K, V]) jittered(ttl time.Duration) time.Duration {
-	if ttl == 0 || c.cfg.Jitter == 0 {
-		return ttl
-	}
-	return max(ttl-time.Duration(rand.Float64()*c.cfg.Jitter*float64(ttl)), time.Millisecond)
 }
 
 func (c *Cache[K, V]) notify(event string, took time.Duration, err error) {

@@ -57,15 +57,9 @@ func (c *Cache[K, V]) directError(k string, err error) error {
 
 // loadDirect is the call behind handOver.
 func (c *Cache[K, V]) loadDirect(ctx context.Context, _ string, j job[K]) (v V, err error) {
-	release := func() {}
-	if j.outage != nil {
-		select {
-		case c.outage <- struct{}{}:
-			release = func() { <-c.outage }
-			c.stats.uncached.Add(1)
-		default:
-			return v, &unavailable{cause: j.outage, places: cap(c.outage)}
-		}
+	release, err := c.place(j.outage)
+	if err != nil {
+		return v, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
@@ -77,15 +71,28 @@ func (c *Cache[K, V]) loadDirect(ctx context.Context, _ string, j job[K]) (v V, 
 	}
 }
 
-// loadManyDirect is one LoadMany without the server, if a place is free.
-func (c *Cache[K, V]) loadManyDirect(ctx context.Context, ids []K, cause error) []source.Loaded[V] {
+// place is one of those for loads without the server, if cause says that it is
+// away.
+func (c *Cache[K, V]) place(cause error) (release func(), err error) {
+	if cause == nil {
+		return nil, nil
+	}
 	select {
 	case c.outage <- struct{}{}:
 		c.stats.uncached.Add(1)
+		return func() { <-c.outage }, nil
 	default:
-		return source.Fail[V](len(ids), &unavailable{cause: cause, places: cap(c.outage)})
+		return nil, &unavailable{cause: cause, places: cap(c.outage)}
+	}
+}
+
+// loadManyDirect is one LoadMany without the server, if a place is free.
+func (c *Cache[K, V]) loadManyDirect(ctx context.Context, ids []K, cause error) []source.Loaded[V] {
+	release, err := c.place(cause)
+	if err != nil {
+		return source.Fail[V](len(ids), err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
-	return source.Await(ctx, c.source.StartMany(ctx, ids, func() { <-c.outage }), len(ids))
+	return source.Await(ctx, c.source.StartMany(ctx, ids, release), len(ids))
 }

@@ -7,7 +7,9 @@
 // gives what is cached, else calls Load once for all who ask, in all
 // processes, and caches what it gives. After writing to the source, call
 // [Cache.Invalidate], or DEL the key from anywhere. [Cache.Set] caches a value
-// that is at hand, [Cache.Peek] looks without loading.
+// that is at hand, [Cache.Peek] looks without loading. [Cache.GetMany],
+// [Cache.SetMany] and [Cache.InvalidateMany] do the same for many ids at once,
+// and [Cache.Warm] fills a cache before it is needed.
 //
 // Each of the following is off until Config asks for it:
 //
@@ -41,6 +43,9 @@
 //     on and fills the cache.
 //   - Who waits is woken by the server's message within 5 ms where it has
 //     tracking, else looks again within 32 ms (C5).
+//   - Many ids are loaded by one call for exactly those that are missing and
+//     that nobody else loads, with one round trip a node for each step (C9).
+//     All of the above and below holds for each of them.
 //   - A value is refreshed by one process at a time, at most once as it nears its
 //     end, and readers have the old one meanwhile: no miss for a key that is read
 //     once in the last Fraction of its TTL, if it loads in the time then left
@@ -77,6 +82,13 @@
 // one key in a process share the next one. A miss is GET, SET NX GET, the load
 // and one script; a waiter in another process costs two reads and one SET NX
 // GET. Invalidate is one DEL, Set one SET.
+//
+// Of many, hits cost an MGET for every 1,000 (in a cluster and over shards a GET
+// each), misses the same commands as one does, in three pipelines; a tag's stamp
+// is asked for once, however many of the entries have it. On this side a plain
+// hit allocates the value; the keys are one piece of memory. What another process
+// loads for one GetMany is waited for as one, with a look at all of it every
+// 125 ms. Refreshes, and loads over values past their TTL, are one for each id.
 //
 // With Refresh, StaleFor or Ages an entry says when it was stored (some 20
 // bytes more), and a read is PTTL and GET in one round trip. A load over a value

@@ -16,7 +16,7 @@ var (
 	ErrNotFound = source.ErrNotFound
 	// ErrLoad: the load failed, in another process or within the last
 	// Config.ErrorTTL; its error went to those who waited where it ran.
-	ErrLoad error = loadFailed{}
+	ErrLoad = source.ErrLoad
 	// ErrPanic: the Load panicked, or ended its goroutine.
 	ErrPanic = source.ErrPanic
 	// ErrLoadTimeout: the Load took longer than Config.LoadTimeout.
@@ -24,14 +24,6 @@ var (
 	// ErrTooLarge: the value exceeds Config.MaxBytes.
 	ErrTooLarge = entry.ErrTooLarge
 )
-
-// loadFailed is an error that says of itself that nothing was changed.
-type loadFailed struct{}
-
-func (loadFailed) Error() string {
-	return "the load failed a moment ago; its error went to those who waited for it where it ran"
-}
-func (loadFailed) Outcome() redstart.Outcome { return redstart.NotApplied }
 
 // fail wraps what went wrong in a call on a key.
 func (c *Cache[K, V]) fail(op, key string, err error) error {
@@ -67,9 +59,8 @@ var errTTL = errors.New("the TTL must be positive; an entry without an end is ma
 
 // What a call on a cache that is not configured for it says.
 var (
-	errNoTags     = errors.New("the cache has no tags; set Config.Tags, or Config.ResultTags with LoadResult")
-	errNoClear    = errors.New("the cache cannot be cleared; set Config.Clearable wherever it is made")
-	errResultTags = errors.New("the result has tags; set Config.ResultTags wherever the cache is made")
+	errNoTags  = errors.New("the cache has no tags; set Config.Tags, or Config.ResultTags with LoadResult")
+	errNoClear = errors.New("the cache cannot be cleared; set Config.Clearable wherever it is made")
 )
 
 // errSoft is the end of a reader's patience; he looks for the old value.

@@ -13,9 +13,11 @@ import (
 )
 
 // flight is a claim of a key and a load, or the waiting for whoever does both.
-type flights[K comparable, V any] = flight.Flights[subject[K, V], ending[V]]
-type oneFlight[K comparable, V any] = flight.Flight[subject[K, V], ending[V]]
-type seat[K comparable, V any] = flight.Seat[subject[K, V], ending[V]]
+type (
+	flights[K comparable, V any]   = flight.Flights[subject[K, V], ending[V]]
+	oneFlight[K comparable, V any] = flight.Flight[subject[K, V], ending[V]]
+	seat[K comparable, V any]      = flight.Seat[subject[K, V], ending[V]]
+)
 
 // subject is what a flight is about.
 type subject[K comparable, V any] struct {

@@ -1,17 +1,11 @@
 package cache
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
-	"unicode/utf8"
-
-	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/redstart-go/redstart/internal/codec"
-	"github.com/redstart-go/redstart/internal/frame"
-	"github.com/redstart-go/redstart/internal/pack"
+	"github.com/redstart-go/redstart/internal/entry"
 )
 
 // Info is an entry as it lies in the server, for people who look at one.
@@ -38,50 +32,19 @@ type Info struct {
 // raw is none: a string of someone else's, a damaged entry, or one written by
 // another version of this package.
 func Inspect(raw []byte) (Info, error) {
-	f, err := frame.Parse(raw)
+	f, name, err := entry.Inspect(raw)
 	if err != nil {
 		return Info{}, fmt.Errorf("redstart/cache: inspect: %w", err)
 	}
-	info := Info{Kind: f.Kind.String(), Codec: "unknown", Schema: f.Schema, TTL: f.Meta.TTL, StaleFor: f.Meta.StaleFor}
+	info := Info{Kind: f.Kind.String(), Codec: name, Schema: f.Schema, Payload: f.Payload, TTL: f.Meta.TTL, StaleFor: f.Meta.StaleFor}
 	for tag := range f.Meta.Tags() {
 		if tag != "" {
 			info.Tags = append(info.Tags, tag)
 		}
-	}
-	if info.Payload, err = pack.New(frame.Plain, 0).Expand(f.Payload, f.Packing); err != nil {
-		return Info{}, fmt.Errorf("redstart/cache: inspect: %w", frame.ErrCorrupt)
-	}
-	if int(f.Codec) < len(codec.Names) {
-		info.Codec = codec.Names[f.Codec]
 	}
 	return info, nil
 }
 
 // Text is the payload of a value for people: JSON where the codec allows,
 // text, else the bytes in hex. Structs stored as arrays have no field names.
-func (i Info) Text() string {
-	switch i.Codec {
-	case "json":
-		var v any
-		if json.Unmarshal(i.Payload, &v) == nil {
-			return indented(v)
-		}
-	case "msgpack", "msgpack map", "generated":
-		var v any
-		if msgpack.Unmarshal(i.Payload, &v) == nil {
-			return indented(v)
-		}
-	}
-	if utf8.Valid(i.Payload) {
-		return string(i.Payload)
-	}
-	return hex.Dump(i.Payload)
-}
-
-func indented(v any) string {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil { // a map whose keys are no strings
-		return fmt.Sprintf("%+v", v)
-	}
-	return string(text)
-}
+func (i Info) Text() string { return codec.Text(i.Codec, i.Payload) }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
-	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/lease"
 	"github.com/redstart-go/redstart/internal/source"
@@ -86,7 +85,7 @@ func (c *Cache[K, V]) load(f *oneFlight[K, V], h holder, claim int) {
 func (c *Cache[K, V]) sampleFor(f *oneFlight[K, V]) (stamp.Sampling, error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
-	return c.sample(ctx, f.On.id, true)
+	return c.terms.Sample(ctx, f.On.id, true)
 }
 
 // oldOf is what a load is given of the value over which it loads; nothing, if
@@ -135,8 +134,8 @@ func (c *Cache[K, V]) loadEnded(f *oneFlight[K, V], h holder, claim int, r sourc
 func (c *Cache[K, V]) ended(f *oneFlight[K, V], claim int, r *source.Loaded[V], s *stamp.Sampling) (end ending[V], ttl time.Duration) {
 	end.asOf = claim
 	err := r.Err
-	if found := err == nil; found || errors.Is(err, ErrNotFound) {
-		ttl, err = c.product(f, r, s, found, &end)
+	if err == nil || errors.Is(err, ErrNotFound) {
+		ttl, err = c.product(f, r, s, &end)
 		end.tagged = len(s.Tags) > 0
 	}
 	switch {
@@ -153,36 +152,9 @@ func (c *Cache[K, V]) ended(f *oneFlight[K, V], claim int, r *source.Loaded[V], 
 
 // product makes the entry of what Load gave, in end, and says how long it is
 // to stand.
-func (c *Cache[K, V]) product(f *oneFlight[K, V], r *source.Loaded[V], s *stamp.Sampling, found bool, end *ending[V]) (ttl time.Duration, err error) {
-	if found {
-		ttl = c.jittered(ttlOf(r.Result.TTL, c.cfg.TTL))
-	} else {
-		ttl = ttlOf(r.Result.TTL, c.cfg.NegativeTTL)
-	}
-	labels, err := c.resultLabels(r.Result.Tags)
-	if err != nil {
-		return 0, source.NewFailure(err)
-	}
-	quiet := true
-	if len(labels) > 0 || r.Result.TTL != 0 {
-		ctx, cancel := c.parting(f)
-		defer cancel()
-		if quiet, err = c.tags.Extend(ctx, s, labels, c.stampLife(ttl), true); err != nil {
-			c.notify("not stored", 0, err)
-			quiet, err = false, nil
-		}
-	}
-	a := entry.About{TTL: ttl, Cost: r.Took, Tags: s.Tags}
-	switch {
-	case !found:
-		end.raw = c.form.EncodeAbsent(a)
-	case r.Result.NotModified:
-		end.raw = c.form.EncodeAgain(&f.On.seen.Frame, a)
-		ttl += c.form.Beyond(ttl)
-	default:
-		end.raw, err = c.storable(r.Result.Value, a)
-		ttl += c.form.Beyond(ttl)
-	}
+func (c *Cache[K, V]) product(f *oneFlight[K, V], r *source.Loaded[V], s *stamp.Sampling, end *ending[V]) (ttl time.Duration, err error) {
+	var quiet bool
+	end.raw, ttl, quiet, err = c.terms.Product(f.Ctx, r, &f.On.seen.Frame, s)
 	if errors.Is(err, ErrTooLarge) {
 		c.stats.tooLarge.Add(1)
 		c.notify("too large", 0, ErrTooLarge)
@@ -240,22 +212,3 @@ func (c *Cache[K, V]) leaveFailure(f *oneFlight[K, V], h holder, err error) {
 func (c *Cache[K, V]) parting(f *oneFlight[K, V]) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(f.Ctx), 2*c.client.Config().Timeout)
 }
-
-// storable encodes what Load gave, and makes sure that it can be read again:
-// what the first caller gets is what the next ones will.
-func (c *Cache[K, V]) storable(v V, a entry.About) ([]byte, error) {
-	raw, err := c.form.Encode(v, a, true)
-	if err == nil || errors.Is(err, ErrTooLarge) {
-		return raw, err
-	}
-	return nil, &codecError{err}
-}
-
-// codecError: Load gave a value that the codec cannot write, or not read again.
-type codecError struct{ err error }
-
-func (e *codecError) Error() string {
-	return "the codec cannot store the value; give Config.Codec another one"
-}
-func (e *codecError) Unwrap() error             { return e.err }
-func (e *codecError) Outcome() redstart.Outcome { return redstart.NotApplied }

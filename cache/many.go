@@ -7,13 +7,13 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/flight"
 	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
+	"github.com/redstart-go/redstart/internal/turns"
 )
 
 // Got is what GetMany has for one id.
@@ -40,26 +40,26 @@ func (e Errors[K]) Error() string {
 }
 
 // Unwrap gives them all.
-func (e Errors[K]) Unwrap() []error {
-	all := make([]error, 0, len(e))
-	for err := range maps.Values(e) {
-		all = append(all, err)
+func (e Errors[K]) Unwrap() []error { return slices.Collect(maps.Values(e)) }
+
+// orNil is an error only if there are any.
+func (e Errors[K]) orNil() error {
+	if len(e) == 0 {
+		return nil
 	}
-	return all
+	return e
 }
 
 // Outcome is that of the ids that failed: NotApplied or Applied when all of
 // them are, else Unknown.
 func (e Errors[K]) Outcome() redstart.Outcome {
-	first, outcome := true, redstart.Unknown
+	n, outcome := 0, redstart.Unknown
 	for _, err := range e {
 		o := redstart.OutcomeOf(err)
-		if first {
-			first, outcome = false, o
-		}
-		if o != outcome {
+		if n++; n > 1 && o != outcome {
 			return redstart.Unknown
 		}
+		outcome = o
 	}
 	return outcome
 }
@@ -68,7 +68,7 @@ func (e Errors[K]) Outcome() redstart.Outcome {
 // [Errors] with those that failed; an id that does not exist has not. An id may
 // occur more than once.
 //
-// Hits cost one MGET for every 500 ids, in a cluster a GET each, with what Get
+// Hits cost one MGET for every 1,000 ids, in a cluster a GET each, with what Get
 // asks beside a GET (each tag's stamp once), all in one round trip a node for up
 // to 1,000 commands. What is missing is claimed in another round trip, loaded by
 // one call of Config.LoadMany for exactly what this call has claimed, each id
@@ -137,7 +137,7 @@ func (m *many[K, V]) run() {
 		}
 		if m.labels != nil {
 			var err error
-			if m.labels[i], err = m.known(m.ids[i]); err != nil {
+			if m.labels[i], err = m.terms.Known(m.ids[i]); err != nil {
 				m.got[i].Err = m.failRead("get", k, err)
 				continue
 			}
@@ -168,8 +168,19 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 	if m.near != nil {
 		open = m.lookNear(open)
 	}
+	counted := func(i int) {
+		hits++
+		if m.hits != nil && again == 0 {
+			m.hits[i] = true
+		}
+	}
 	m.readMany(from, open, func(i int, r *entry.Reply, err error) {
 		g := &m.got[i]
+		if v, ok := m.form.Simple(r); ok {
+			g.Value, g.Age, g.Tier = v, -1, TierRedis
+			counted(i)
+			return
+		}
 		if err == nil {
 			err = r.Err
 		}
@@ -209,10 +220,7 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 			lacking = append(lacking, lack{i, seen.Replace})
 			return
 		}
-		hits++
-		if m.hits != nil && again == 0 {
-			m.hits[i] = true
-		}
+		counted(i)
 	})
 	m.stats.hits.Add(hits)
 	if again == 0 {
@@ -294,33 +302,8 @@ func (m *many[K, V]) arrive(s aboard[K, V]) {
 	}
 }
 
-// each calls do for 0 to n-1, Config.Loads at a time. A panic is raised once
-// the others have ended.
-func (m *many[K, V]) each(n int, do func(j int)) {
-	var wg sync.WaitGroup
-	var next atomic.Int64
-	var panicked atomic.Pointer[any]
-	for range min(m.cfg.Loads, n) {
-		wg.Go(func() {
-			defer func() {
-				if p := recover(); p != nil {
-					panicked.CompareAndSwap(nil, &p)
-				}
-			}()
-			for panicked.Load() == nil {
-				j := int(next.Add(1)) - 1
-				if j >= n {
-					return
-				}
-				do(j)
-			}
-		})
-	}
-	wg.Wait()
-	if p := panicked.Load(); p != nil {
-		panic(*p)
-	}
-}
+// each calls do for 0 to n-1, Config.Loads at a time.
+func (m *many[K, V]) each(n int, do func(j int)) { turns.Each(n, m.cfg.Loads, do) }
 
 // loadAway loads what the server cannot serve.
 func (m *many[K, V]) loadAway() {
@@ -367,17 +350,11 @@ func (m *many[K, V]) loadStale() {
 
 // failures gives the ids that failed; nil when there are none.
 func (m *many[K, V]) failures() error {
-	var e Errors[K]
+	e := Errors[K]{}
 	for i := range m.got {
 		if err := m.got[i].Err; err != nil && !errors.Is(err, ErrNotFound) {
-			if e == nil {
-				e = Errors[K]{}
-			}
 			e[m.ids[i]] = err
 		}
 	}
-	if e == nil {
-		return nil
-	}
-	return e
+	return e.orNil()
 }

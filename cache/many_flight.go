@@ -28,19 +28,15 @@ func (c *Cache[K, V]) background(g group[K, V], run func(context.Context, group[
 	})
 	if err != nil {
 		g.cancel()
-		c.landAll(g, ending[V]{err: err})
+		for _, f := range g {
+			f.Land(ending[V]{err: err})
+		}
 	}
 }
 
 func (g group[K, V]) cancel() {
 	for _, f := range g {
 		f.Cancel()
-	}
-}
-
-func (c *Cache[K, V]) landAll(g group[K, V], end ending[V]) {
-	for _, f := range g {
-		f.Land(end)
 	}
 }
 
@@ -70,7 +66,6 @@ func (c *Cache[K, V]) flyMany(closing context.Context, g group[K, V]) {
 	token := func() string { return frame.Make(frame.Lease, 0, 0, lease.Token()) }
 	answers := c.leases().Take(context.WithoutCancel(g[0].Ctx), held, token(), token())
 	var mine, again group[K, V]
-	var claims []int
 	var leases, unwanted []lease.Held
 	theirs := map[string]group[K, V]{}
 	for i, f := range g {
@@ -82,7 +77,7 @@ func (c *Cache[K, V]) flyMany(closing context.Context, g group[K, V]) {
 		if a.Held {
 			f.Claimed(sent[i]) // from here on nobody gives the flight up
 			if f.Ctx.Err() == nil {
-				mine, claims, leases = append(mine, f), append(claims, sent[i]), append(leases, held[i])
+				mine, leases = append(mine, f), append(leases, held[i])
 			} else {
 				f.Land(ending[V]{err: redstart.ErrClosed})
 				unwanted = append(unwanted, held[i])
@@ -114,7 +109,7 @@ func (c *Cache[K, V]) flyMany(closing context.Context, g group[K, V]) {
 	}
 	c.release(unwanted)
 	if len(mine) > 0 {
-		c.loadMany(closing, mine, claims, leases)
+		c.loadMany(closing, mine, leases)
 	}
 }
 
@@ -174,7 +169,7 @@ func (c *Cache[K, V]) changed(g group[K, V], mark string) (changed, same group[K
 
 // loadMany holds the leases while LoadMany runs, leaves what it gives at the
 // keys and lands the flights, those of a failure first.
-func (c *Cache[K, V]) loadMany(closing context.Context, g group[K, V], claims []int, leases []lease.Held) {
+func (c *Cache[K, V]) loadMany(closing context.Context, g group[K, V], leases []lease.Held) {
 	defer g.cancel()
 	values := context.WithoutCancel(g[0].Ctx)
 	ctx, cancel := context.WithTimeoutCause(values, c.cfg.LoadTimeout, ErrLoadTimeout)
@@ -204,7 +199,7 @@ func (c *Cache[K, V]) loadMany(closing context.Context, g group[K, V], claims []
 	var waiting group[K, V]
 	ends := make([]ending[V], 0, len(g))
 	for i, f := range g {
-		end, ttl := c.ended(f, claims[i], &results[i], &samplings[i])
+		end, ttl := c.ended(f, f.Claim(), &results[i], &samplings[i])
 		if end.err != nil {
 			f.Land(end)
 			end.raw, ttl = []byte(frame.Make(frame.Failed, 0, 0, "")), c.cfg.ErrorTTL
@@ -233,13 +228,13 @@ func (c *Cache[K, V]) sampleMany(ctx context.Context, g group[K, V]) ([]stamp.Sa
 	labels := make([][]stamp.Label, len(g))
 	for i, f := range g {
 		var err error
-		if labels[i], err = c.known(f.On.id); err != nil {
+		if labels[i], err = c.terms.Known(f.On.id); err != nil {
 			return nil, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*c.client.Config().Timeout)
 	defer cancel()
-	return c.tags.SampleMany(ctx, labels, c.stampLife(c.cfg.TTL))
+	return c.terms.SampleMany(ctx, labels)
 }
 
 // release gives keys back of which nobody waits for a value.

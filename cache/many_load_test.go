@@ -27,6 +27,9 @@ func manyFleet(t *testing.T, url string, n int, load func(context.Context, []int
 	return caches
 }
 
+// oneNode keeps all keys together, so that one of several processes claims all.
+func oneNode(cfg *Config[int, user]) { cfg.Key = "{user}:<id>" }
+
 // overlap asks for ids in overlapping parts, by 8 callers on each cache, Get
 // among them; none may fail or get another's value.
 func overlap(t *testing.T, caches []*Cache[int, user], ids int) {
@@ -146,7 +149,7 @@ func TestGetManySharesErrors(t *testing.T) {
 					seen.add(ids)
 					eventually(t, "all wait", func() bool { return allAsked(caches, 8) })
 					return every(ids), test.err
-				}, func(cfg *Config[int, user]) { cfg.ErrorTTL = time.Minute })
+				}, func(cfg *Config[int, user]) { cfg.ErrorTTL = time.Minute }, oneNode)
 				ids := []int{1, 2, 3, 404}
 				var wg sync.WaitGroup
 				for i, us := range caches {
@@ -193,7 +196,7 @@ func TestGetManyPanic(t *testing.T) {
 					runtime.Goexit()
 				}
 				panic("kaboom")
-			})
+			}, oneNode)
 			var panics atomic.Int64
 			var wg sync.WaitGroup
 			began := time.Now()

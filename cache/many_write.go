@@ -1,13 +1,14 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
 	"time"
 
 	"github.com/redstart-go/redstart/batch"
-	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
 )
 
@@ -29,7 +30,7 @@ func (c *Cache[K, V]) SetMany(ctx context.Context, values iter.Seq2[K, V]) error
 			s := setting[K, V]{id: id, value: v}
 			var err error
 			if s.key, err = c.key.One(id); err == nil {
-				s.labels, err = c.known(id)
+				s.labels, err = c.terms.Known(id)
 			}
 			if err != nil {
 				w.failed(id, c.failRead(w.op, s.key, err))
@@ -45,14 +46,10 @@ func (c *Cache[K, V]) SetMany(ctx context.Context, values iter.Seq2[K, V]) error
 		}
 		w.set(ctx, group, yield)
 	}, writing))
-	switch {
-	case w.cut == nil:
-		return w.failures()
-	case w.errors == nil:
-		return w.cut
-	default:
+	if w.cut != nil && w.errors != nil {
 		return errors.Join(w.errors, w.cut)
 	}
+	return cmp.Or(w.cut, w.errors.orNil())
 }
 
 // sampledTogether is how many values a SetMany reads before it asks for their
@@ -74,21 +71,21 @@ func (w *writes[K, V]) set(ctx context.Context, group []setting[K, V], yield fun
 	for i := range group {
 		labels[i] = group[i].labels
 	}
-	samplings, err := w.tags.SampleMany(ctx, labels, w.stampLife(w.cfg.TTL))
+	samplings, err := w.terms.SampleMany(ctx, labels)
 	for i := range group {
 		s := &group[i]
-		ttl := w.jittered(w.cfg.TTL)
 		var raw []byte
+		var ttl time.Duration
 		failure := err
 		if failure == nil {
-			raw, failure = w.form.Encode(s.value, entry.About{TTL: ttl, Tags: samplings[i].Tags}, false)
+			raw, ttl, failure = w.terms.Set(ctx, &source.Result[V]{Value: s.value}, &samplings[i])
 		}
 		if failure != nil {
 			w.failed(s.id, w.failRead(w.op, s.key, failure))
 			continue
 		}
 		w.sent = append(w.sent, s.id)
-		if ttl += w.form.Beyond(ttl); ttl > 0 {
+		if ttl > 0 {
 			ttl = max(ttl, time.Millisecond)
 		}
 		if !yield(batch.Entry{Key: s.key, Value: string(raw), TTL: ttl}) {
@@ -121,7 +118,7 @@ func (c *Cache[K, V]) InvalidateMany(ctx context.Context, ids ...K) error {
 			}
 		}
 	}, writing))
-	return w.failures()
+	return w.errors.orNil()
 }
 
 // writes follows a batch of writes.
@@ -168,11 +165,4 @@ func (w *writes[K, V]) all(ctx context.Context, results iter.Seq[batch.Result]) 
 			w.failed(id, w.cut)
 		}
 	}
-}
-
-func (w *writes[K, V]) failures() error {
-	if w.errors == nil {
-		return nil
-	}
-	return w.errors
 }

@@ -30,11 +30,3 @@ type Old[V any] struct {
 	OK    bool          // whether there is one
 	Age   time.Duration // of the value; negative: not known
 }
-
-// ttlOf is how long a result lives, without jitter; zero for good.
-func ttlOf(ttl, configured time.Duration) time.Duration {
-	if ttl == 0 {
-		return configured
-	}
-	return max(ttl, 0)
-}

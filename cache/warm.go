@@ -6,7 +6,6 @@ import (
 	"iter"
 
 	"github.com/redstart-go/redstart"
-	"github.com/redstart-go/redstart/internal/entry"
 )
 
 // Warmed counts what Warm has done with the ids so far.
@@ -32,9 +31,9 @@ type Warmed struct {
 // to be given again.
 func (c *Cache[K, V]) Warm(ctx context.Context, ids iter.Seq[K], progress func(Warmed)) (Warmed, error) {
 	w := warming[K, V]{Cache: c, ctx: ctx, progress: progress}
-	group := make([]K, 0, entry.MaxKeys)
+	group := make([]K, 0, warmTogether)
 	for id := range ids {
-		if group = append(group, id); len(group) == entry.MaxKeys {
+		if group = append(group, id); len(group) == warmTogether {
 			if !w.warm(group) {
 				return w.done, w.err
 			}
@@ -46,6 +45,9 @@ func (c *Cache[K, V]) Warm(ctx context.Context, ids iter.Seq[K], progress func(W
 	}
 	return w.done, w.err
 }
+
+// warmTogether is how many ids a Warm reads and loads at once.
+const warmTogether = 500
 
 type warming[K comparable, V any] struct {
 	*Cache[K, V]

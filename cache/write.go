@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/source"
 )
 
@@ -42,24 +41,17 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 	if err != nil {
 		return c.failRead("set", "", err)
 	}
-	ttl := c.jittered(ttlOf(r.TTL, c.cfg.TTL))
-	labels, err := c.resultLabels(r.Tags)
+	s, err := c.terms.Sample(ctx, id, false)
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
-	s, err := c.sample(ctx, id, false)
-	if err == nil && (len(labels) > 0 || r.TTL != 0) {
-		_, err = c.tags.Extend(ctx, &s, labels, c.stampLife(ttl), false)
-	}
-	if err != nil {
-		return c.failRead("set", k, err)
-	}
-	raw, err := c.form.Encode(r.Value, entry.About{TTL: ttl, Tags: s.Tags}, false)
+	result := source.Result[V](r)
+	raw, ttl, err := c.terms.Set(ctx, &result, &s)
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
 	set := c.client.B().Set().Key(k).Value(string(raw))
-	if ttl += c.form.Beyond(ttl); ttl > 0 {
+	if ttl > 0 {
 		err = c.client.Do(ctx, set.PxMilliseconds(max(ttl.Milliseconds(), 1)).Build()).Error()
 	} else {
 		err = c.client.Do(ctx, set.Build()).Error()

@@ -103,6 +103,20 @@ func (f *Form[V]) Read(r *Reply, shared bool) (Entry[V], Verdict) {
 	return f.weigh(e, v, r)
 }
 
+// Simple is Read for what most entries are: a value that knows nothing of itself
+// and about which nothing was asked. False says that it takes a Read.
+func (f *Form[V]) Simple(r *Reply) (v V, ok bool) {
+	if len(r.Stamps) > 0 {
+		return v, false
+	}
+	payload, ok := frame.Simple(r.Raw, f.ID, f.Schema)
+	if !ok {
+		return v, false
+	}
+	v, err := f.decode(payload)
+	return v, err == nil
+}
+
 // Judge is Read without what stands around the entry.
 func (f *Form[V]) Judge(raw []byte, shared bool) (e Entry[V], _ Verdict) {
 	e.Raw, e.Age = raw, -1

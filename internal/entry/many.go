@@ -9,19 +9,16 @@ import (
 	"github.com/redstart-go/redstart/internal/stamp"
 )
 
-// What is read together is bounded by count, and an MGET more so, for the
-// server serves nobody else while it answers one. The size of replies is not
-// known before; that of a value is bounded by Config.MaxBytes.
-const (
-	together = 1000 // commands, and keys
-	MaxKeys  = 500  // of an MGET
-)
+// together bounds what is read in one round trip, and with it an MGET, for the
+// server serves nobody else while it answers one (some 0.2 ms). The size of
+// replies is not known before; that of a value is bounded by Config.MaxBytes.
+const together = 1000 // commands, and keys
 
 // Many is Fetch for those of keys whose places are in at, which is sorted: tell has the reply to each,
 // which it must not keep, or the error. labels are those of each
 // key; nil for none.
 //
-// It is an MGET for every MaxKeys and a PTTL each where entries are timed, in a
+// It is an MGET for every 1,000 and a PTTL each where entries are timed, in a
 // cluster a GET each, and a GET for each tag, asked once however many entries
 // have it: all in one round trip a node for up to 1,000 commands. What only the
 // entries tell is asked for in a second one.
@@ -79,7 +76,7 @@ type pending struct {
 // entries reads what is at keys, and tells what needs no more.
 func (m *many) entries(at []int) {
 	cluster := m.Client.Mode() == rueidis.ClientModeCluster
-	perKey, most := 1, MaxKeys
+	perKey, most := 1, together
 	if m.Timed {
 		perKey++
 	}
@@ -88,7 +85,7 @@ func (m *many) entries(at []int) {
 	}
 	for len(at) > 0 {
 		m.commands, m.asked, m.tags = m.commands[:0], m.asked[:0], m.tags[:0]
-		for n := 0; len(at) > 0 && n < together && len(m.commands)+perKey <= together+together/MaxKeys; n += len(m.asked[len(m.asked)-1]) {
+		for n := 0; len(at) > 0 && n < together && len(m.commands)+perKey <= together+1; n += len(m.asked[len(m.asked)-1]) {
 			some := at[:min(len(at), most)]
 			at = at[len(some):]
 			m.ask(some, cluster)
@@ -120,8 +117,8 @@ func (m *many) ask(some []int, cluster bool) {
 	if cluster { // the client sorts them by their nodes
 		m.commands = append(m.commands, b.Get().Key(m.keys[some[0]]).Build())
 	} else {
-		first, names := some[0], []string(nil)
-		if some[len(some)-1]-first == len(some)-1 { // they are sorted
+		var names []string
+		if first := some[0]; some[len(some)-1]-first == len(some)-1 { // they are sorted
 			names = m.keys[first : first+len(some)]
 		} else {
 			names = make([]string, len(some))

@@ -157,6 +157,13 @@ func (f *Flight[T, E]) Claimed(n int) {
 	f.claim = n
 }
 
+// Claim is the number of the command that took the lease; zero for none.
+func (f *Flight[T, E]) Claim() int {
+	f.all.mu.Lock()
+	defer f.all.mu.Unlock()
+	return f.claim
+}
+
 // LeaseLost lets nobody else aboard and sends away those whom the load under
 // way can no longer serve.
 func (f *Flight[T, E]) LeaseLost() {

@@ -140,6 +140,18 @@ func Make(kind Kind, codec byte, schema uint32, payload string) string {
 	return string(Seal(append(Begin(make([]byte, 0, Size+len(payload)), kind, codec, schema), payload...)))
 }
 
+// Simple is the payload of a whole value of that codec and schema, that is not
+// packed and knows nothing of itself: Parse for what most frames are. What is
+// not simple may be anything.
+func Simple(raw []byte, codec byte, schema uint32) (payload []byte, ok bool) {
+	if len(raw) < Size || raw[0] != magic0 || raw[1] != magic1 || raw[2] != version || Kind(raw[kindAt]) != Value ||
+		raw[flagsAt] != 0 || raw[5] != codec || binary.LittleEndian.Uint32(raw[6:]) != schema ||
+		binary.LittleEndian.Uint32(raw[checksumAt:]) != sum(raw) {
+		return nil, false
+	}
+	return raw[Size:len(raw):len(raw)], true
+}
+
 // Parse takes a frame apart without copying.
 func Parse(raw []byte) (Frame, error) {
 	switch {

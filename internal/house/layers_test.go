@@ -21,10 +21,11 @@ var layers = []struct {
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
 	}},
-	{"what a pattern is made of", []string{"internal/entry", "internal/source"}},
+	{"what a pattern is made of", []string{"internal/entry"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
 		"internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
+		"internal/source",
 	}},
 	{"the client", []string{"."}},
 	{"parts of the client", []string{"internal/replicas", "internal/conn"}},

@@ -113,21 +113,20 @@ func unsigned[K comparable, N uint64 | uint32 | uint16 | uint8](t *key.Template)
 // All gives the keys of ids in one piece of memory. refused hears of those that
 // have none.
 func (k Keys[K]) All(ids []K, refused func(i int, err error)) []string {
-	keys, ends := make([]string, len(ids)), make([]int, len(ids))
+	keys := make([]string, len(ids))
 	var all []byte
 	for i, id := range ids {
 		if i == 1 { // most are as long as the first
 			all = append(make([]byte, 0, (len(all)+4)*len(ids)), all...)
 		}
+		begin := len(all)
 		var err error
 		if all, err = k.Append(all, id); err != nil {
 			refused(i, err)
 		}
-		ends[i] = len(all)
-	}
-	text, begin := unsafe.String(unsafe.SliceData(all), len(all)), 0
-	for i, end := range ends {
-		keys[i], begin = text[begin:end], end
+		if n := len(all) - begin; n > 0 { // the memory stays, also when what follows needs more and moves on
+			keys[i] = unsafe.String(&all[begin], n)
+		}
 	}
 	return keys
 }

@@ -11,16 +11,27 @@ import (
 var (
 	// ErrNotFound is cache.ErrNotFound.
 	ErrNotFound error = notFound{}
+	// ErrLoad is cache.ErrLoad.
+	ErrLoad error = loadFailed{}
 	// ErrPanic is cache.ErrPanic.
 	ErrPanic = errors.New("the load panicked")
 	// ErrNotModified: a load that had no old value says "not modified".
 	ErrNotModified = errors.New("the load says \"not modified\", but it was given no old value")
 )
 
-type notFound struct{}
+// These say of themselves that nothing was changed.
+type (
+	notFound   struct{}
+	loadFailed struct{}
+)
 
 func (notFound) Error() string             { return "redstart/cache: not found" }
 func (notFound) Outcome() redstart.Outcome { return redstart.NotApplied }
+
+func (loadFailed) Error() string {
+	return "the load failed a moment ago; its error went to those who waited for it where it ran"
+}
+func (loadFailed) Outcome() redstart.Outcome { return redstart.NotApplied }
 
 // Partial says which ids of a Many failed; the others did not.
 type Partial[K comparable] map[K]error
@@ -33,8 +44,10 @@ func (p Partial[K]) Error() string {
 // whatever it looks like.
 type Failure struct{ err error }
 
-func (e *Failure) Error() string             { return e.err.Error() }
-func (e *Failure) Unwrap() error             { return e.err }
+func (e *Failure) Error() string { return e.err.Error() }
+func (e *Failure) Unwrap() error { return e.err }
+
+// Outcome says that nothing was changed.
 func (e *Failure) Outcome() redstart.Outcome { return redstart.NotApplied }
 
 // FromSource tells it from the failures of a server.
