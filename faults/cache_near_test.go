@@ -89,7 +89,9 @@ func (c *crowd) nearAgain() {
 func (c *crowd) stop() []history.Event {
 	c.t.Helper()
 	for _, m := range c.members {
-		ask(c.t, m, "stop", 0, nil)
+		if m != nil { // else it was killed
+			ask(c.t, m, "stop", 0, nil)
+		}
 	}
 	events, err := history.ReadDir(c.dir)
 	if err != nil {
