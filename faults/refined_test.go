@@ -40,6 +40,7 @@ type refinedArg struct {
 	StaleFor    time.Duration
 	SoftTimeout time.Duration
 	Tagged      bool // each key has the tag of the process that writes it, and the cache can be cleared
+	Written     int  // how many keys are written; those behind them have a tag of their own
 	ResultTags  bool // each load gives a tag of that kind as well
 	OutageLoads int
 }
@@ -178,6 +179,9 @@ func (p *refined) config() cache.Config[string, row] {
 
 // tagOf is the tag of all keys that one process writes.
 func (p *refined) tagOf(key string) string {
+	if p.arg.Written > 0 && int(rowNumber(key)) >= p.arg.Written {
+		return "written by nobody"
+	}
 	return fmt.Sprint("written by ", int(rowNumber(key))%p.arg.Processes)
 }
 
