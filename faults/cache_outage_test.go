@@ -77,7 +77,7 @@ func newOutageRun(t *testing.T, l redstarttest.Launcher, seed uint64, recipe str
 		memberArg:   memberArg{Recipe: recipe, URL: server.URL(), TTL: 10 * time.Minute, Lease: 3 * time.Second, LoadTimeout: 5 * time.Second},
 		OutageLoads: outagePlaces,
 	}, bustleArg{Keys: keys, Rate: 5000 / processes}, nil)
-	o.source.Behave(o.gauge.answer)
+	o.source.Behave(o.answer)
 	o.begin()
 	o.more("reads", 1000, func(n counts) int64 { return n.Reads })
 	return o, name

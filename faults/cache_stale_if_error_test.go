@@ -22,7 +22,7 @@ type illSource struct {
 	slow atomic.Int64 // how long a load takes, in ns
 	down atomic.Bool
 
-	failing, slowly time.Duration // how long in all
+	failing time.Duration // how long in all
 }
 
 // lateWithin is the soft timeout, which a slow source exceeds.

@@ -289,7 +289,7 @@ func TestC12Tags(t *testing.T) {
 				}
 				t.Logf("tags of results %v: %v for %d entries in %v, %v for %d in %v", byResult, a.sent, few, a.took, b.sent, many, b.took)
 				if i == 0 {
-					costs = append(costs, fmt.Sprintf("%s (%s)", strings.Trim(fmt.Sprint(b.sent), "map[]"), harness.Short3(b.took)))
+					costs = append(costs, fmt.Sprintf("%s (%s)", strings.TrimSuffix(strings.TrimPrefix(fmt.Sprint(b.sent), "map["), "]"), harness.Short3(b.took)))
 				}
 			}
 			full, _ := start(t, l, redstarttest.ServerConfig{Args: []string{"--maxmemory", "6mb", "--maxmemory-policy", "allkeys-random"}})
