@@ -53,7 +53,8 @@
 //   - A value past its TTL is served only for StaleFor, only flagged, only while
 //     no load succeeds, and never after an invalidation of any kind: who waited
 //     for a load looks again whether it still stands there (C8). After a failed
-//     load the source has peace for ErrorTTL, from all processes.
+//     load the source has peace for ErrorTTL, from all processes, or until the
+//     old value ends, if that is sooner.
 //   - InvalidateTag and Clear end any number of entries by one write, with the
 //     guarantee of Invalidate (C12). An entry carries the random stamps that
 //     stood at its tags' keys before it was loaded, and each read compares them:
