@@ -17,4 +17,3 @@ func unfreeze(*os.Process) error { return errNotHere }
 
 func shared(*os.File, int) ([]byte, error) { return nil, errNotHere }
 func unshare([]byte) error                 { return errNotHere }
-func monotonic() (uint64, error)           { return 0, errNotHere }

@@ -9,8 +9,6 @@ import (
 	"os"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ownGroup puts a child into a process group of its own: an interrupt typed at
@@ -51,11 +49,3 @@ func shared(f *os.File, size int) ([]byte, error) {
 }
 
 func unshare(memory []byte) error { return syscall.Munmap(memory) }
-
-func monotonic() (uint64, error) {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return 0, err
-	}
-	return uint64(now.Nano()), nil
-}
