@@ -10,7 +10,7 @@ import (
 	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/flight"
 	"github.com/redstart-go/redstart/internal/ids"
-	"github.com/redstart-go/redstart/internal/near"
+	"github.com/redstart-go/redstart/internal/nearby"
 	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
 	"github.com/redstart-go/redstart/internal/turns"
@@ -34,7 +34,7 @@ type Cache[K comparable, V any] struct {
 	reader *entry.Reader
 	source *source.Source[K, V]
 	tags   *stamp.Tags
-	near   *near.Tier[K, kept[V]] // nil: off
+	near   *nearby.Reader[K, V] // nil: off
 
 	gets    *turns.Turns[query[K], entry.Reply]
 	directs *turns.Turns[job[K], V]
@@ -86,10 +86,10 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	if err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: %w", err)
 	}
+	c.reader = &entry.Reader{Client: client, First: first, Tags: c.tags, Timed: c.form.Timed || cfg.Near.on()}
 	if c.near, err = c.tier(); err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: Near: %w", err)
 	}
-	c.reader = &entry.Reader{Client: client, First: first, Tags: c.tags, Timed: c.form.Timed || c.near != nil}
 	fetch, atOnce := c.fetch, 2 // see package turns
 	if c.near != nil {
 		fetch, atOnce = c.fetchNear, 1 // else an older answer could be kept after a newer one
@@ -114,9 +114,9 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 // TTL, see [Cache.GetEntry].
 func (c *Cache[K, V]) Get(ctx context.Context, id K) (V, error) {
 	if c.near != nil {
-		if it, ok := c.nearHit(id); ok && !it.Absent {
+		if it, ok := c.near.Hit(id); ok && !it.Absent {
 			c.stats.near.Add(1)
-			return it.Value.value, nil
+			return it.Value.Value, nil
 		}
 	}
 	e, err := c.GetEntry(ctx, id)

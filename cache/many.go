@@ -168,13 +168,14 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 	if m.near != nil {
 		open = m.lookNear(open)
 	}
+	rest := open
 	counted := func(i int) {
 		hits++
 		if m.hits != nil && again == 0 {
 			m.hits[i] = true
 		}
 	}
-	m.readMany(from, open, func(i int, r *entry.Reply, err error) {
+	tell := func(i int, r *entry.Reply, err error) {
 		g := &m.got[i]
 		if v, ok := m.form.Simple(r); ok {
 			g.Value, g.Age, g.Tier = v, -1, TierRedis
@@ -221,20 +222,19 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 			return
 		}
 		counted(i)
-	})
+	}
+	if m.near != nil {
+		rest = m.near.Many(m.ctx, m.ids, m.keys, open, m.labels, tell)
+		slices.Sort(rest)
+	}
+	if len(rest) > 0 {
+		from.Many(m.ctx, m.keys, rest, m.labels, tell)
+	}
 	m.stats.hits.Add(hits)
 	if again == 0 {
 		m.stats.misses.Add(uint64(len(lacking)))
 	}
 	return lacking
-}
-
-// labelsOf are the labels that an id tells.
-func (m *many[K, V]) labelsOf(i int) []stamp.Label {
-	if m.labels == nil {
-		return nil
-	}
-	return m.labels[i]
 }
 
 func (m *many[K, V]) isAway(i int, cause error) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/near"
+	"github.com/redstart-go/redstart/internal/nearby"
 	"github.com/redstart-go/redstart/internal/stamp"
-	"github.com/redstart-go/redstart/internal/wake"
 	"github.com/redstart-go/redstart/key"
 )
 
@@ -85,14 +85,8 @@ func (n *Near[K, V]) complete(template *key.Template, bad func(string, string, .
 	}
 }
 
-// kept is a value in the near tier.
-type kept[V any] struct {
-	value V
-	age   time.Duration // when it was read; negative when not known
-}
-
 // tier makes the near tier; nil for none.
-func (c *Cache[K, V]) tier() (*near.Tier[K, kept[V]], error) {
+func (c *Cache[K, V]) tier() (*nearby.Reader[K, V], error) {
 	n := &c.cfg.Near
 	if !n.on() {
 		return nil, nil
@@ -104,31 +98,26 @@ func (c *Cache[K, V]) tier() (*near.Tier[K, kept[V]], error) {
 			prefixes = c.tags.WithPrefix(prefixes)
 		}
 	}
-	return near.New(near.Config[K, kept[V]]{
+	tier, err := near.New(near.Config[K, nearby.Kept[V]]{
 		Client:   c.client,
 		Channel:  c.tags.Channel(),
 		Prefixes: prefixes,
 		MaxStale: n.MaxStale,
 		Items:    n.Items,
 		Weight:   n.Weight,
-		Weigh:    func(id K, v kept[V]) uint32 { return n.Weigh(id, v.value) },
+		Weigh:    func(id K, v nearby.Kept[V]) uint32 { return n.Weigh(id, v.Value) },
 		Remember: n.InOutage > 0,
 	})
-}
-
-// nearHit gives what is kept in the process for id, unless it is time to
-// refresh it.
-func (c *Cache[K, V]) nearHit(id K) (*near.Item[kept[V]], bool) {
-	it, ok := c.near.Get(id)
-	if !ok || it.Due != 0 && c.near.Now() >= it.Due {
-		return nil, false
+	d := &nearby.Reader[K, V]{Tier: tier, Entries: c.reader, Form: c.form, Patience: n.MaxStale / 4}
+	if refresh := c.cfg.Refresh; refresh.on() {
+		d.Ahead = func(ttl, cost time.Duration) time.Duration { return refresh.ahead(ttl, cost, rand.ExpFloat64()) }
 	}
-	return it, true
+	return d, err
 }
 
-// nearEntry is nearHit with what is known of the value.
+// nearEntry gives what is kept in the process for id.
 func (c *Cache[K, V]) nearEntry(id K) (e Entry[V], found bool, err error) {
-	it, ok := c.nearHit(id)
+	it, ok := c.near.Hit(id)
 	if !ok {
 		return e, false, nil
 	}
@@ -136,7 +125,7 @@ func (c *Cache[K, V]) nearEntry(id K) (e Entry[V], found bool, err error) {
 	if it.Absent {
 		return e, true, ErrNotFound
 	}
-	e = Entry[V]{Value: it.Value.value, Tier: TierNear, Age: it.Value.age}
+	e = Entry[V]{Value: it.Value.Value, Tier: TierNear, Age: it.Value.Age}
 	if e.Age >= 0 {
 		e.Age += c.near.Age(it)
 	}
@@ -153,10 +142,10 @@ func (c *Cache[K, V]) lastResort(ctx context.Context, k string, v V, err error) 
 		return sourced(v), err
 	}
 	c.stats.stale.Add(1)
-	if it.Value.age >= 0 {
-		age += it.Value.age
+	if it.Value.Age >= 0 {
+		age += it.Value.Age
 	}
-	return Entry[V]{Value: it.Value.value, Age: age, Tier: TierNear, Stale: true}, nil
+	return Entry[V]{Value: it.Value.Value, Age: age, Tier: TierNear, Stale: true}, nil
 }
 
 // fetch reads an entry.
@@ -167,77 +156,31 @@ func (c *Cache[K, V]) fetch(ctx context.Context, k string, q query[K]) (entry.Re
 	return c.reader.Fetch(ctx, k, q.labels)
 }
 
-// fetchNear is fetch over the connection on which the server then tells of the
-// key, and keeps what it gives.
+// fetchNear is fetch through the near tier.
 func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (entry.Reply, error) {
-	elsewhere := map[string]*wake.Session{}
-	m := c.mark(q.id, k, q.labels, elsewhere)
-	if m == nil {
-		return c.fetch(ctx, k, q)
+	r, ok, err := c.near.Fetch(ctx, q.id, k, q.labels)
+	if ok {
+		return r, err
 	}
-	defer m.Drop() // unless it is kept
-	looking, cancel := context.WithTimeout(ctx, c.cfg.Near.MaxStale/4)
-	defer cancel() // a session that is silent must not hold up the read
-	r, err := c.reader.Over(c.over(m.Session(), elsewhere)).Fetch(looking, k, q.labels)
-	if err != nil || r.Err != nil {
-		if m.Session() == nil || ctx.Err() != nil {
-			return r, err
-		}
-		return c.reader.Over(c.client).Fetch(ctx, k, q.labels) // the key has moved, or the session is gone
-	}
-	e, v := c.form.Read(&r, true)
-	c.keep(m, &r, &e, v, len(q.labels))
-	return r, nil
+	return c.fetch(ctx, k, q)
 }
 
-// mark sets a mark for a read of a key, and of its labels'; nil: do not keep it.
-// elsewhere are the sessions over which labels are to be read that lie at
-// another node.
-func (c *Cache[K, V]) mark(id K, k string, labels []stamp.Label, elsewhere map[string]*wake.Session) *near.Mark[K, kept[V]] {
-	m := c.near.Mark(id, k)
-	if m == nil {
-		return nil
-	}
-	for _, l := range labels {
-		session, ok := m.Label(l.Key)
-		if !ok {
-			m.Drop()
-			return nil
+// lookNear answers those of many ids that are kept in the process, and gives the
+// rest.
+func (m *many[K, V]) lookNear(open []int) (rest []int) {
+	rest = make([]int, 0, len(open))
+	for _, i := range open {
+		e, found, err := m.nearEntry(m.ids[i])
+		if !found {
+			rest = append(rest, i)
+			continue
 		}
-		if session != m.Session() {
-			elsewhere[l.Key] = session
+		m.got[i] = Got[V]{e, err}
+		if m.hits != nil {
+			m.hits[i] = true
 		}
 	}
-	return m
-}
-
-// over is whom to ask for what was marked.
-func (c *Cache[K, V]) over(session *wake.Session, elsewhere map[string]*wake.Session) entry.Asker {
-	if session == nil {
-		return c.client
-	}
-	return told{session, elsewhere}
-}
-
-// keep keeps what was read under a mark, if it is fresh.
-func (c *Cache[K, V]) keep(m *near.Mark[K, kept[V]], r *entry.Reply, e *entry.Entry[V], v entry.Verdict, labels int) {
-	lasts, ok := e.Lasts(r)
-	if !ok || v != entry.Hit && v != entry.Absent || len(r.Stamps) > labels { // what only the result tells was read without a mark
-		m.Drop()
-		return
-	}
-	m.Keep(kept[V]{e.Value, e.Age}, v == entry.Absent, lasts, c.due(e, lasts))
-}
-
-// due is when a value that is kept is to be looked at in the server again, to
-// be refreshed; zero for never.
-func (c *Cache[K, V]) due(e *entry.Entry[V], left time.Duration) int64 {
-	m := &e.Frame.Meta
-	if !c.cfg.Refresh.on() || m.TTL == 0 || left == 0 {
-		return 0
-	}
-	ahead := c.cfg.Refresh.ahead(m.TTL, m.Cost, rand.ExpFloat64())
-	return c.near.Now() + max(int64(left-ahead), 1)
+	return rest
 }
 
 // wrote notes that this process has written a key, or has tried to: what is
@@ -260,7 +203,7 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 			return
 		}
 		for id, it := range c.near.All() {
-			if !it.Absent && !yield(id, it.Value.value) {
+			if !it.Absent && !yield(id, it.Value.Value) {
 				return
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
-func nearby(change ...func(*Near[int, user])) func(*Config[int, user]) {
+func withNear(change ...func(*Near[int, user])) func(*Config[int, user]) {
 	return func(cfg *Config[int, user]) {
 		cfg.Near = Near[int, user]{Items: 1000}
 		for _, f := range change {
@@ -52,9 +52,9 @@ func TestNear(t *testing.T) {
 					cfg.Tags = func(id int) []string { return []string{"odd" + strconv.Itoa(id%2)} }
 				}
 				a, b := open(t, url, redstart.Config{}), open(t, url, redstart.Config{})
-				plain := []*Cache[int, user]{users(t, a, load, nearby(change)), users(t, b, load, nearby(change))}
+				plain := []*Cache[int, user]{users(t, a, load, withNear(change)), users(t, b, load, withNear(change))}
 				tagged := func(cfg *Config[int, user]) { cfg.Key = "tagged:<id>"; tags(cfg) }
-				labelled := []*Cache[int, user]{users(t, a, load, nearby(change), tagged), users(t, b, load, nearby(change), tagged)}
+				labelled := []*Cache[int, user]{users(t, a, load, withNear(change), tagged), users(t, b, load, withNear(change), tagged)}
 
 				us := plain[0]
 				isNear(t, us, 1)
@@ -140,7 +140,7 @@ func TestNearHistory(t *testing.T) {
 		load := func(_ context.Context, id int) (user, error) { return user{ID: int(source[id].Load())}, nil }
 		var caches []*Cache[int, user]
 		for range members {
-			caches = append(caches, users(t, open(t, url, redstart.Config{}), load, nearby(func(n *Near[int, user]) { n.MaxStale = maxStale })))
+			caches = append(caches, users(t, open(t, url, redstart.Config{}), load, withNear(func(n *Near[int, user]) { n.MaxStale = maxStale })))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
@@ -229,7 +229,7 @@ func TestNearInOutage(t *testing.T) {
 	var version atomic.Int64
 	load := func(context.Context, int) (user, error) { return user{ID: int(version.Load())}, nil }
 	near := func(d time.Duration) func(*Config[int, user]) {
-		return nearby(func(n *Near[int, user]) { n.MaxStale, n.InOutage = 200*time.Millisecond, d })
+		return withNear(func(n *Near[int, user]) { n.MaxStale, n.InOutage = 200*time.Millisecond, d })
 	}
 	cfg := redstart.Config{OutageLoads: -1}
 	us := users(t, open(t, s.URL(), cfg), load, near(time.Hour))
@@ -286,7 +286,7 @@ func TestNearMany(t *testing.T) {
 			return m, nil
 		}
 		many := func(cfg *Config[int, user]) { cfg.Load, cfg.LoadMany, cfg.Clearable = nil, loadMany, true }
-		a, b := users(t, open(t, url, redstart.Config{}), nil, nearby(), many), users(t, open(t, url, redstart.Config{}), nil, nearby(), many)
+		a, b := users(t, open(t, url, redstart.Config{}), nil, withNear(), many), users(t, open(t, url, redstart.Config{}), nil, withNear(), many)
 		ids := append(upTo(200), 404, 1)
 		get := func(us *Cache[int, user], tier Tier) bool {
 			t.Helper()

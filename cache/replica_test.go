@@ -48,14 +48,15 @@ func TestReadFromReplicas(t *testing.T) {
 		if u, err := ours.Get(ctx, 1); err != nil || u.ID != v {
 			t.Fatalf("under one's own invalidation: %+v, %v, want %d", u, err, v)
 		}
-		for {
+		for seen := 0; seen < 30; {
 			began := time.Now()
 			u, err := theirs.Get(t.Context(), 1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if u.ID == v {
-				break
+				seen++
+				continue
 			}
 			worst = max(worst, began.Sub(at))
 			if began.Sub(at) > lag {
@@ -65,7 +66,7 @@ func TestReadFromReplicas(t *testing.T) {
 	}
 	st := reader.Stats()
 	t.Logf("an older value was read for at most %v after an invalidation, with a replica 3s behind; %d reads by replicas, %d referred", worst.Round(time.Millisecond), st.ReplicaReads, st.Referred)
-	if st.ReplicaReads < 50 {
+	if st.ReplicaReads < 200 {
 		t.Error("replicas hardly answered: nothing is shown")
 	}
 }

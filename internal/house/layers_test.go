@@ -21,7 +21,7 @@ var layers = []struct {
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
 	}},
-	{"what a pattern is made of", []string{"internal/entry"}},
+	{"what a pattern is made of", []string{"internal/nearby", "internal/entry"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
 		"internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
@@ -44,6 +44,7 @@ var drawn = []arrow{
 	{"index", "document"},
 	{"internal/replicas", "internal/conn"},
 	{"internal/near", "internal/wake"},
+	{"internal/nearby", "internal/entry"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
 }

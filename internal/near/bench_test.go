@@ -26,7 +26,7 @@ func full[V any](value func(i int) V) (*otter.Cache[int, V], *Tier[int, V]) {
 	l.until.Store(math.MaxInt64)
 	for i := range benchItems {
 		raw.Set(i, value(i))
-		t.entries.Set(i, &Item[V]{Value: value(i), until: math.MaxInt64, life: l, labels: []label{{cell: &cell{}}}})
+		t.entries.Set(i, &Item[V]{Value: value(i), until: math.MaxInt64, life: l, labels: []label{{cell: &cell{}, life: l}}})
 	}
 	return raw, t
 }
