@@ -46,7 +46,7 @@ func ExampleCache_GetEntry() {
 
 	var down error
 	plays, _ := cache.New(client, cache.Config[string, int]{
-		Key: "plays:<track>", TTL: 10 * time.Minute,
+		Key: "plays:<track>", TTL: 10 * time.Minute, Jitter: -1,
 		StaleFor:    time.Hour,              // after the TTL, when a load fails
 		SoftTimeout: 200 * time.Millisecond, // or takes longer than this
 		Load:        func(context.Context, string) (int, error) { return 1959, down },
