@@ -307,10 +307,7 @@ func (m *many[K, V]) each(n int, do func(j int)) { turns.Each(n, m.cfg.Loads, do
 
 // loadAway loads what the server cannot serve.
 func (m *many[K, V]) loadAway() {
-	if len(m.away) == 0 {
-		return
-	}
-	if m.cfg.LoadMany == nil {
+	if m.cfg.LoadMany == nil || len(m.away) == 0 {
 		m.each(len(m.away), func(j int) {
 			i := m.away[j]
 			v, err := m.duringOutage(m.ctx, m.keys[i], m.ids[i], m.cause)
@@ -342,9 +339,8 @@ func (m *many[K, V]) loadAway() {
 // loadStale reads alone what is past its TTL.
 func (m *many[K, V]) loadStale() {
 	m.each(len(m.stale), func(j int) {
-		i := m.stale[j]
-		e, err := m.GetEntry(m.ctx, m.ids[i])
-		m.got[i] = Got[V]{e, err}
+		g := &m.got[m.stale[j]]
+		g.Entry, g.Err = m.GetEntry(m.ctx, m.ids[m.stale[j]])
 	})
 }
 
