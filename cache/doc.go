@@ -20,6 +20,8 @@
 //   - Tags and ResultTags give entries tags, whose entries one
 //     [Cache.InvalidateTag] ends; [Cache.Clear] ends all.
 //   - [Compression] packs large payloads.
+//   - [Near] keeps values in the process, kept right by the server's messages.
+//   - ReadFrom lets replicas answer.
 //
 // # When not
 //
@@ -61,6 +63,10 @@
 //     a load under way leaves an entry that is dead already, and a stamp that
 //     was evicted means a miss. Nothing rests on anyone's clock. The recipe (a
 //     set of the tag's keys) leaks members and is overtaken by loads.
+//   - With Near, values never go back, one's own writes are read back at once,
+//     others' as soon as the server's message arrives, and whatever fails, but
+//     for a failover, no value is served MaxStale after it changed (C6). In
+//     other processes C2 then holds from the message on; without Near, at once.
 //   - Keys are injective and entries versioned: a changed struct, a damaged or
 //     a foreign value is a miss, never a wrong value (C10).
 //
@@ -107,7 +113,11 @@
 // InvalidateTag is one SET, with ResultTags one script and one SET; Clear is one
 // SET.
 //
+// With Near a hit asks nobody and allocates nothing; one connection a node and a
+// question for each quarter of MaxStale come with it, and a read of Redis asks
+// for the PTTL too. What is read goes over that connection.
+//
 // # Example
 //
-// See [Cache.Get], [Refresh], [Cache.GetEntry], [Cache.InvalidateTag], [Result].
+// See [Near], [Cache.Get], [Refresh], [Cache.GetEntry], [Cache.InvalidateTag], [Result].
 package cache

@@ -184,3 +184,24 @@ func ExampleCompression() {
 	fmt.Println(len(text), stored < 200)
 	// Output: 10000 true
 }
+
+// Values that are read often stay in the process; the server tells of those
+// that change.
+func ExampleNear() {
+	client, stop := start()
+	defer stop()
+	ctx := context.Background()
+
+	plays, _ := cache.New(client, cache.Config[string, int]{
+		Key:  "plays:<track>",
+		Load: func(context.Context, string) (int, error) { return 1959, nil },
+		Near: cache.Near[string, int]{Items: 10_000, MaxStale: time.Second},
+	})
+	_, _ = plays.Get(ctx, "so-what") // loaded
+	n, err := plays.Get(ctx, "so-what")
+	fmt.Println(n, err)
+	fmt.Println(plays.Invalidate(ctx, "so-what")) // gone from here at once, elsewhere by the message
+	// Output:
+	// 1959 <nil>
+	// <nil>
+}
