@@ -134,6 +134,7 @@ func (c *Client) doKept(ctx context.Context, cmd rueidis.Completed, k *command.K
 		c.core.lent.Add(1)
 		defer c.core.lent.Add(-1)
 	}
+	c.core.budget.Call()
 	r := c.inner.Do(ctx, cmd)
 	if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
 		r = c.mend(ctx, k, c.sent(ctx, cmd, r))
@@ -226,6 +227,7 @@ func (c *Client) doMulti(ctx context.Context, multi []rueidis.Completed) []rueid
 		c.core.lent.Add(1)
 		defer c.core.lent.Add(-1)
 	}
+	c.core.budget.Call()
 	results := c.sendMulti(ctx, multi)
 	return c.mendMulti(ctx, copies.Each, results, transaction)
 }

@@ -20,7 +20,7 @@ import (
 //	refused dial, LOADING, CLUSTERDOWN     surely not run: wait for the server, send again
 //	READONLY                               surely not run: wait for a primary, send again
 //	TRYAGAIN, MOVED and ASK without end    surely not run: pause, send again
-//	a lost connection                      may have run: send again if twice does no harm, within the budget
+//	a lost connection                      may have run: send again if twice does no harm, beyond the budget after a probe
 //	the caller's own context, all others   give the error
 
 // step is what to do after a failure.
@@ -168,7 +168,18 @@ func (c *Client) doOthers(ctx context.Context, multi []rueidis.Completed, held [
 func (c *Client) gather(ctx context.Context, s step, attempt int, cause error, k *command.Kept) bool {
 	switch s {
 	case resend:
-		return attempt <= attempts && c.core.budget.Take()
+		if attempt > attempts {
+			return false
+		}
+		if c.core.budget.Take() {
+			return true
+		}
+		// Many lost their connection with this call: what they send again must
+		// not be the load that keeps the server down, so a probe goes first.
+		if o := c.blame(cause, false, k.Slot); o != nil {
+			return c.ready(ctx, o, k.Slot, k.ReadOnly)
+		}
+		return !c.hasty && sleep(ctx, backoff(attempt))
 	case await, awaitWrites:
 		if o := c.blame(cause, s == awaitWrites, k.Slot); o != nil {
 			return c.ready(ctx, o, k.Slot, k.ReadOnly)

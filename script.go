@@ -165,7 +165,13 @@ func (c *Client) runScript(ctx context.Context, cmd rueidis.Completed, l *loaded
 // doScript sends a command that runs a script. What its error reply says of
 // the effect is for OfScript to judge.
 func (c *Client) doScript(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	return judged(c.do(ctx, cmd))
+	k := command.Keep(&cmd)
+	r := c.doKept(ctx, cmd, k)
+	k.Drop()
+	if r.Error() != nil {
+		r = judged(r)
+	}
+	return r
 }
 
 // judged marks an error reply to a script as Unknown, unless nothing can have
