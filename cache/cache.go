@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/redstart-go/redstart"
@@ -41,8 +40,7 @@ type Cache[K comparable, V any] struct {
 
 	flights *flights[K, V]
 
-	mu         sync.Mutex
-	refreshing map[string]struct{}
+	refreshing turns.Some
 }
 
 type outageKey struct{}
@@ -62,7 +60,7 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 		key:      ids.Of(template, cfg.Args),
 		flights:  flight.New[subject[K, V], ending[V]](),
 
-		refreshing: map[string]struct{}{},
+		refreshing: turns.Some{Most: refreshesAtOnce},
 	}
 	c.form = entry.New(entry.Config[V]{
 		Codec: cfg.Codec, Version: cfg.Version, Adopt: cfg.Adopt, MaxBytes: cfg.MaxBytes,

@@ -84,8 +84,6 @@ func TestRefinementsInACluster(t *testing.T) {
 		}
 	}
 	redstarttest.Eventually(t, 10*time.Second, "all work is done", func() bool {
-		caches[0].mu.Lock()
-		defer caches[0].mu.Unlock()
-		return len(caches[0].refreshing) == 0
+		return caches[0].refreshing.Busy() == 0
 	})
 }

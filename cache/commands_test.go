@@ -81,9 +81,7 @@ func TestCommandsOfRefinements(t *testing.T) {
 	drop := func() { command(t, s, "DEL", "user:1") }
 	settled := func(us *Cache[int, user]) {
 		redstarttest.Eventually(t, 10*time.Second, "no refresh is under way", func() bool {
-			us.mu.Lock()
-			defer us.mu.Unlock()
-			return len(us.refreshing) == 0
+			return us.refreshing.Busy() == 0
 		})
 	}
 	for _, us := range []*Cache[int, user]{aged, byIDs, told, clearable} { // so that the server knows the scripts

@@ -41,7 +41,7 @@ func (c *Cache[K, V]) handOver(ctx context.Context, k string, j job[K]) (v V, er
 
 // directError is what a caller gets to know of a load that was not cached.
 func (c *Cache[K, V]) directError(k string, err error) error {
-	_, rejected := err.(*unavailable) //nolint:errorlint // this very load, not one that it made in turn
+	_, rejected := err.(*source.Unavailable) //nolint:errorlint // this very load, not one that it made in turn
 	switch {
 	case err == nil:
 		return nil
@@ -82,7 +82,7 @@ func (c *Cache[K, V]) place(cause error) (release func(), err error) {
 		c.stats.uncached.Add(1)
 		return func() { <-c.outage }, nil
 	default:
-		return nil, &unavailable{cause: cause, places: cap(c.outage)}
+		return nil, &source.Unavailable{Cause: cause, Places: cap(c.outage)}
 	}
 }
 

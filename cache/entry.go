@@ -20,16 +20,11 @@ const (
 
 // String is the tier for people.
 func (t Tier) String() string {
-	switch t {
-	case TierNear:
-		return "near"
-	case TierRedis:
-		return "redis"
-	case TierSource:
-		return "source"
-	default:
-		return "unknown"
+	names := [...]string{"unknown", "near", "redis", "source"}
+	if int(t) >= len(names) {
+		t = 0
 	}
+	return names[t]
 }
 
 // Entry is a value with what is known of it.

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/entry"
@@ -39,21 +38,6 @@ func (c *Cache[K, V]) failRead(op, key string, err error) error {
 	}
 	return wrapped
 }
-
-// unavailable is ErrUnavailable with its reason.
-type unavailable struct {
-	cause  error
-	places int
-}
-
-func (u *unavailable) Error() string {
-	if u.places == 0 {
-		return fmt.Sprintf("the server is not available (%v), and Config.OutageLoads allows no load without it", u.cause)
-	}
-	return fmt.Sprintf("the server is not available (%v), and %d loads without it are under way already (Config.OutageLoads)", u.cause, u.places)
-}
-func (u *unavailable) Is(target error) bool      { return target == redstart.ErrUnavailable }
-func (u *unavailable) Outcome() redstart.Outcome { return redstart.NotApplied }
 
 var errTTL = errors.New("the TTL must be positive; an entry without an end is made by Config.TTL")
 

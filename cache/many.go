@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -27,42 +25,7 @@ type Got[V any] struct {
 // Errors says of a call on many ids which have failed, and how; errors.As finds
 // it, errors.Is looks at each. What a LoadMany that returns it bare does not
 // list is taken from its map as if there had been no error.
-type Errors[K comparable] map[K]error
-
-func (e Errors[K]) Error() string {
-	for _, err := range e {
-		if len(e) == 1 {
-			return err.Error()
-		}
-		return fmt.Sprintf("redstart/cache: %d ids failed, one of them: %v", len(e), err)
-	}
-	return "redstart/cache: no id failed"
-}
-
-// Unwrap gives them all.
-func (e Errors[K]) Unwrap() []error { return slices.Collect(maps.Values(e)) }
-
-// orNil is an error only if there are any.
-func (e Errors[K]) orNil() error {
-	if len(e) == 0 {
-		return nil
-	}
-	return e
-}
-
-// Outcome is that of the ids that failed: NotApplied or Applied when all of
-// them are, else Unknown.
-func (e Errors[K]) Outcome() redstart.Outcome {
-	n, outcome := 0, redstart.Unknown
-	for _, err := range e {
-		o := redstart.OutcomeOf(err)
-		if n++; n > 1 && o != outcome {
-			return redstart.Unknown
-		}
-		outcome = o
-	}
-	return outcome
-}
+type Errors[K comparable] = source.Errors[K]
 
 // GetMany gives what Get gives for each of ids, in their order. The error is an
 // [Errors] with those that failed; an id that does not exist has not. An id may
@@ -352,5 +315,5 @@ func (m *many[K, V]) failures() error {
 			e[m.ids[i]] = err
 		}
 	}
-	return e.orNil()
+	return e.OrNil()
 }

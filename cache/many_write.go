@@ -49,7 +49,7 @@ func (c *Cache[K, V]) SetMany(ctx context.Context, values iter.Seq2[K, V]) error
 	if w.cut != nil && w.errors != nil {
 		return errors.Join(w.errors, w.cut)
 	}
-	return cmp.Or(w.cut, w.errors.orNil())
+	return cmp.Or(w.cut, w.errors.OrNil())
 }
 
 // sampledTogether is how many values a SetMany reads before it asks for their
@@ -118,7 +118,7 @@ func (c *Cache[K, V]) InvalidateMany(ctx context.Context, ids ...K) error {
 			}
 		}
 	}, writing))
-	return w.errors.orNil()
+	return w.errors.OrNil()
 }
 
 // writes follows a batch of writes.

@@ -1,10 +1,10 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
-	"math/rand/v2"
 	"time"
 
 	"github.com/redstart-go/redstart/internal/entry"
@@ -74,10 +74,7 @@ func (n *Near[K, V]) complete(template *key.Template, bad func(string, string, .
 	case !n.on() && (n.Weigh != nil || n.MaxStale != 0 || n.Broadcast || n.InOutage > 0):
 		bad("Near", "needs Items or Weight; without them nothing is kept")
 	}
-	switch {
-	case n.MaxStale == 0:
-		n.MaxStale = defaultMaxStale
-	case n.MaxStale < 100*time.Millisecond:
+	if n.MaxStale = cmp.Or(n.MaxStale, defaultMaxStale); n.MaxStale < 100*time.Millisecond {
 		bad("Near", "a MaxStale of %v is below 100 ms, less than a busy machine's pauses", n.MaxStale)
 	}
 	if n.Broadcast && template != nil && template.Prefix() == "" {
@@ -93,12 +90,9 @@ func (c *Cache[K, V]) tier() (*nearby.Reader[K, V], error) {
 	}
 	var prefixes []string
 	if n.Broadcast {
-		prefixes = []string{c.template.Prefix()}
-		if c.cfg.Clearable || c.cfg.Tags != nil || c.cfg.ResultTags {
-			prefixes = c.tags.WithPrefix(prefixes)
-		}
+		prefixes = c.tags.WithPrefix([]string{c.template.Prefix()})
 	}
-	tier, err := near.New(near.Config[K, nearby.Kept[V]]{
+	d, err := nearby.New(near.Config[K, nearby.Kept[V]]{
 		Client:   c.client,
 		Channel:  c.tags.Channel(),
 		Prefixes: prefixes,
@@ -107,10 +101,9 @@ func (c *Cache[K, V]) tier() (*nearby.Reader[K, V], error) {
 		Weight:   n.Weight,
 		Weigh:    func(id K, v nearby.Kept[V]) uint32 { return n.Weigh(id, v.Value) },
 		Remember: n.InOutage > 0,
-	})
-	d := &nearby.Reader[K, V]{Tier: tier, Entries: c.reader, Form: c.form, Patience: n.MaxStale / 4}
-	if refresh := c.cfg.Refresh; refresh.on() {
-		d.Ahead = func(ttl, cost time.Duration) time.Duration { return refresh.ahead(ttl, cost, rand.ExpFloat64()) }
+	}, c.reader, c.form)
+	if err == nil && c.cfg.Refresh.on() {
+		d.Ahead = c.cfg.Refresh.ahead
 	}
 	return d, err
 }
@@ -125,11 +118,7 @@ func (c *Cache[K, V]) nearEntry(id K) (e Entry[V], found bool, err error) {
 	if it.Absent {
 		return e, true, ErrNotFound
 	}
-	e = Entry[V]{Value: it.Value.Value, Tier: TierNear, Age: it.Value.Age}
-	if e.Age >= 0 {
-		e.Age += c.near.Age(it)
-	}
-	return e, true, nil
+	return Entry[V]{Value: it.Value.Value, Tier: TierNear, Age: c.near.AgeOf(it)}, true, nil
 }
 
 // lastResort is what a caller gets in an outage instead of an error.
@@ -142,10 +131,7 @@ func (c *Cache[K, V]) lastResort(ctx context.Context, k string, v V, err error) 
 		return sourced(v), err
 	}
 	c.stats.stale.Add(1)
-	if it.Value.Age >= 0 {
-		age += it.Value.Age
-	}
-	return Entry[V]{Value: it.Value.Value, Age: age, Tier: TierNear, Stale: true}, nil
+	return Entry[V]{Value: it.Value.Value, Age: max(age, c.near.AgeOf(it)), Tier: TierNear, Stale: true}, nil
 }
 
 // fetch reads an entry.
@@ -158,8 +144,7 @@ func (c *Cache[K, V]) fetch(ctx context.Context, k string, q query[K]) (entry.Re
 
 // fetchNear is fetch through the near tier.
 func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (entry.Reply, error) {
-	r, ok, err := c.near.Fetch(ctx, q.id, k, q.labels)
-	if ok {
+	if r, ok, err := c.near.Fetch(ctx, q.id, k, q.labels); ok {
 		return r, err
 	}
 	return c.fetch(ctx, k, q)
@@ -198,16 +183,10 @@ func (c *Cache[K, V]) wrote(ctx context.Context, k string, err error) {
 // All gives what is kept in the process and may be served, in no order; nothing
 // without Near.
 func (c *Cache[K, V]) All() iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		if c.near == nil {
-			return
-		}
-		for id, it := range c.near.All() {
-			if !it.Absent && !yield(id, it.Value.Value) {
-				return
-			}
-		}
+	if c.near == nil {
+		return func(func(K, V) bool) {}
 	}
+	return c.near.Values()
 }
 
 // query is what a read is about.

@@ -31,22 +31,10 @@ func (r Refresh) check(bad func(string, string, ...any)) {
 	}
 }
 
-// due decides about a read of a value with so much of its TTL left. draw is
-// -ln of a uniform random number.
-func (r Refresh) due(left, ttl, cost time.Duration, draw float64) bool {
-	return left <= r.ahead(ttl, cost, draw)
-}
-
-// ahead is how long before its end a value is to be refreshed.
-func (r Refresh) ahead(ttl, cost time.Duration, draw float64) time.Duration {
-	ahead := time.Duration(-1)
-	if r.Fraction > 0 {
-		ahead = time.Duration(r.Fraction * float64(ttl))
-	}
-	if r.Beta > 0 {
-		ahead = max(ahead, time.Duration(r.Beta*float64(cost)*draw))
-	}
-	return ahead
+// ahead is how long before its end a value is to be refreshed, drawn anew for
+// each read.
+func (r Refresh) ahead(ttl, cost time.Duration) time.Duration {
+	return entry.Ahead(r.Fraction, r.Beta, ttl, cost, rand.ExpFloat64())
 }
 
 // refreshesAtOnce bounds the refreshes of a cache in this process. What finds
@@ -58,32 +46,21 @@ const refreshesAtOnce = 64
 func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry.Entry[V]) {
 	f := &seen.Frame
 	if f.Head == nil || f.Meta.TTL == 0 || seen.Stands <= 0 || f.Rider.Stands(seen.Stands) ||
-		!c.cfg.Refresh.due(seen.Left, f.Meta.TTL, f.Meta.Cost, rand.ExpFloat64()) {
+		seen.Left > c.cfg.Refresh.ahead(f.Meta.TTL, f.Meta.Cost) {
 		return
 	}
-	c.mu.Lock()
-	_, running := c.refreshing[k]
-	if running || len(c.refreshing) >= refreshesAtOnce {
-		c.mu.Unlock()
+	if !c.refreshing.Begin(k) {
 		return
 	}
-	c.refreshing[k] = struct{}{}
-	c.mu.Unlock()
 	fl := c.flights.Alone(ctx, k, subject[K, V]{id, *seen, true})
 	err := c.client.Go(func(closing context.Context) {
-		defer c.refreshed(k)
+		defer c.refreshing.End(k)
 		defer context.AfterFunc(closing, fl.Cancel)()
 		defer fl.Cancel()
 		c.rideOn(fl)
 	})
 	if err != nil { // the client is closed
 		fl.Cancel()
-		c.refreshed(k)
+		c.refreshing.End(k)
 	}
-}
-
-func (c *Cache[K, V]) refreshed(k string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.refreshing, k)
 }

@@ -42,7 +42,7 @@ func TestXFetchRate(t *testing.T) {
 			const n = draws / 15
 			hits := 0
 			for range n {
-				if r.due(left, time.Hour, cost, random.ExpFloat64()) {
+				if left <= entry.Ahead(r.Fraction, r.Beta, time.Hour, cost, random.ExpFloat64()) {
 					hits++
 				}
 			}
@@ -62,7 +62,7 @@ func TestXFetchRate(t *testing.T) {
 	// The check must notice another rate: a beta one twentieth off.
 	hits, n := 0, 200_000
 	for range n {
-		if (Refresh{Beta: 1.05}).due(cost, time.Hour, cost, random.ExpFloat64()) {
+		if cost <= entry.Ahead(0, 1.05, time.Hour, cost, random.ExpFloat64()) {
 			hits++
 		}
 	}
@@ -70,7 +70,7 @@ func TestXFetchRate(t *testing.T) {
 	if off := (float64(hits) - want) * (float64(hits) - want) / want; off < 27 {
 		t.Errorf("a rate 5 %% off passes: %.1f", off)
 	}
-	if (Refresh{Beta: 1}).due(time.Hour, 2*time.Hour, 0, random.ExpFloat64()) {
+	if time.Hour <= entry.Ahead(0, 1, 2*time.Hour, 0, random.ExpFloat64()) {
 		t.Error("a value whose load cost nothing is refreshed early")
 	}
 }
@@ -137,10 +137,7 @@ func TestOneRefreshInAFleet(t *testing.T) {
 		}
 		worst := periods(t, 20, readers, near, func() bool {
 			for _, c := range caches {
-				c.mu.Lock()
-				n := len(c.refreshing)
-				c.mu.Unlock()
-				if n > 0 {
+				if c.refreshing.Busy() > 0 {
 					return false
 				}
 			}
@@ -281,9 +278,7 @@ func TestRefreshMeetsAWrite(t *testing.T) {
 		loads := us.Stats().Loads
 		us.consider(t.Context(), "user:1", 1, &seen)
 		redstarttest.Eventually(t, 10*time.Second, "it has looked", func() bool {
-			us.mu.Lock()
-			defer us.mu.Unlock()
-			return len(us.refreshing) == 0
+			return us.refreshing.Busy() == 0
 		})
 		get(4)
 		if s := us.Stats(); s.Loads != loads {

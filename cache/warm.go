@@ -1,11 +1,13 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/source"
 )
 
 // Warmed counts what Warm has done with the ids so far.
@@ -68,7 +70,7 @@ func (w *warming[K, V]) warm(ids []K) bool {
 	m.run()
 	m.loadStale()
 	for _, i := range m.away {
-		m.got[i].Err = w.failRead("warm", m.keys[i], &unavailable{cause: m.cause, places: cap(w.outage)})
+		m.got[i].Err = w.failRead("warm", m.keys[i], &source.Unavailable{Cause: m.cause, Places: cap(w.outage)})
 	}
 	for _, i := range m.alone {
 		m.got[i].Err = w.failRead("warm", m.keys[i], errNotCached)
@@ -103,9 +105,7 @@ func (w *warming[K, V]) warm(ids []K) bool {
 
 func (w *warming[K, V]) failed(err error) {
 	w.done.Failed++
-	if w.err == nil {
-		w.err = err
-	}
+	w.err = cmp.Or(w.err, err)
 }
 
 // errStale: an old value is there, and none that is new.

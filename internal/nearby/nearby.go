@@ -4,6 +4,7 @@ package nearby
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -33,6 +34,23 @@ type Reader[K comparable, V any] struct {
 	Ahead func(ttl, cost time.Duration) time.Duration
 }
 
+// New makes a Reader over a tier of its own.
+func New[K comparable, V any](cfg near.Config[K, Kept[V]], entries *entry.Reader, form *entry.Form[V]) (*Reader[K, V], error) {
+	tier, err := near.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader[K, V]{Tier: tier, Entries: entries, Form: form, Patience: cfg.MaxStale / 4}, nil
+}
+
+// AgeOf is how old the value of an item is; negative when not known.
+func (d *Reader[K, V]) AgeOf(it *near.Item[Kept[V]]) time.Duration {
+	if it.Value.Age < 0 {
+		return it.Value.Age
+	}
+	return it.Value.Age + d.Age(it)
+}
+
 // Hit gives what is kept for id, unless it is time to refresh it.
 func (d *Reader[K, V]) Hit(id K) (*near.Item[Kept[V]], bool) {
 	it, ok := d.Get(id)
@@ -40,6 +58,17 @@ func (d *Reader[K, V]) Hit(id K) (*near.Item[Kept[V]], bool) {
 		return nil, false
 	}
 	return it, true
+}
+
+// Values gives what is kept and may be served, in no order.
+func (d *Reader[K, V]) Values() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for id, it := range d.All() {
+			if !it.Absent && !yield(id, it.Value.Value) {
+				return
+			}
+		}
+	}
 }
 
 // Fetch is Fetch of Entries over the connection on which the server then tells
