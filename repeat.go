@@ -185,8 +185,8 @@ func (c *Client) gather(ctx context.Context, s step, attempt int, cause error, k
 			return c.ready(ctx, o, k.Slot, k.ReadOnly)
 		}
 		return !c.hasty && sleep(ctx, backoff(attempt))
-	case pause: // nothing is away
-		return sleep(ctx, backoff(attempt))
+	case pause:
+		return !c.hasty && sleep(ctx, backoff(attempt))
 	default:
 		return false
 	}

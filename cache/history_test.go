@@ -257,11 +257,14 @@ func TestNaiveHistories(t *testing.T) {
 				for range 9 {
 					readers = append(readers, func(ctx context.Context) (int64, error) { return tc.read(ctx, c, src) })
 				}
-				n := history(t, src, 100, readers, func() error { return tc.invalidate(t.Context(), c) }, nil)
-				t.Logf("%+v", n)
-				if n.stale == 0 {
-					t.Errorf("the recipe passes: %+v", n)
+				for range 20 { // on a busy machine its readers may happen not to meet the writer
+					n := history(t, src, 100, readers, func() error { return tc.invalidate(t.Context(), c) }, nil)
+					t.Logf("%+v", n)
+					if n.stale > 0 {
+						return
+					}
 				}
+				t.Error("the recipe passes")
 			})
 		}
 	})
