@@ -2,15 +2,17 @@ package cache
 
 import (
 	"context"
-	"errors"
-	"math/rand/v2"
-	"sync"
+	"fmt"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/redstart-go/redstart"
-	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/flight"
+	"github.com/redstart-go/redstart/internal/ids"
+	"github.com/redstart-go/redstart/internal/nearby"
+	"github.com/redstart-go/redstart/internal/source"
+	"github.com/redstart-go/redstart/internal/stamp"
+	"github.com/redstart-go/redstart/internal/turns"
 	"github.com/redstart-go/redstart/internal/wake"
 	"github.com/redstart-go/redstart/key"
 )
@@ -25,16 +27,20 @@ type Cache[K comparable, V any] struct {
 	outage   chan struct{} // a place for each load allowed while the server is away
 	stats    counters
 
-	key    func(K) (string, error) // builds an entry's key
-	codec  byte
-	schema uint32
-	shares bool // decoded values share memory with the reply
+	key    ids.Keys[K] // builds entries' keys
+	form   *entry.Form[V]
+	terms  *entry.Terms[K, V]
+	reader *entry.Reader
+	source *source.Source[K, V]
+	tags   *stamp.Tags
+	near   *nearby.Reader[K, V] // nil: off
 
-	gets    *turns[struct{}, rueidis.RedisResult]
-	directs *turns[job[K], V]
+	gets    *turns.Turns[query[K], entry.Reply]
+	directs *turns.Turns[job[K], V]
 
-	mu      sync.Mutex // guards flights and what is inside them
-	flights map[string]*flight[K, V]
+	flights *flights[K, V]
+
+	refreshing turns.Some
 }
 
 type outageKey struct{}
@@ -51,19 +57,43 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 		cfg:      cfg,
 		template: template,
 		waker:    wake.Of(client),
-		key:      keyOf(template, cfg.Args),
-		codec:    codecID(cfg.Codec.Name()),
-		schema:   schemaOf[V](cfg.Codec.Name(), cfg.Version),
-		flights:  map[string]*flight[K, V]{},
+		key:      ids.Of(template, cfg.Args),
+		flights:  flight.New[subject[K, V], ending[V]](),
+
+		refreshing: turns.Some{Most: refreshesAtOnce},
+	}
+	c.form = entry.New(entry.Config[V]{
+		Codec: cfg.Codec, Version: cfg.Version, Adopt: cfg.Adopt, MaxBytes: cfg.MaxBytes,
+		Timed: cfg.Refresh.on() || cfg.StaleFor > 0 || cfg.Ages, StaleFor: cfg.StaleFor,
+		Packing: cfg.Compress.packing(), PackAbove: cfg.CompressAbove,
+		Corrupt: func(err error) { c.notify("corrupt", 0, err) },
+	})
+	c.source = sourceOf(&cfg, func(took time.Duration, err error) { c.notify("load", took, err) })
+	if c.tags, err = stamp.Of(client, template, cfg.LoadTimeout); err != nil {
+		return nil, fmt.Errorf("redstart/cache: config: Key: its tags' keys: %w", err)
 	}
 	c.outage = client.Attach(outageKey{}, func() any {
 		return make(chan struct{}, max(client.Config().OutageLoads, 0))
 	}).(chan struct{})
-	if s, ok := cfg.Codec.(sharer); ok {
-		c.shares = s.shares()
+	c.terms = &entry.Terms[K, V]{
+		Form: c.form, Tags: c.tags, TagsOf: cfg.Tags, Clearable: cfg.Clearable, ResultTags: cfg.ResultTags,
+		TTL: cfg.TTL, NegativeTTL: cfg.NegativeTTL, Jitter: cfg.Jitter, LoadTimeout: cfg.LoadTimeout,
+		Within: 2 * client.Config().Timeout, NotStored: func(err error) { c.notify("not stored", 0, err) },
 	}
-	c.gets = newTurns(c.fetch, redstart.Away, client.Go)
-	c.directs = newTurns(c.loadDirect, func(error) bool { return false }, client.Go)
+	first, err := client.ReadingFrom(cfg.ReadFrom)
+	if err != nil {
+		return nil, fmt.Errorf("redstart/cache: config: %w", err)
+	}
+	c.reader = &entry.Reader{Client: client, First: first, Tags: c.tags, Timed: c.form.Timed || cfg.Near.on()}
+	if c.near, err = c.tier(); err != nil {
+		return nil, fmt.Errorf("redstart/cache: config: Near: %w", err)
+	}
+	fetch, atOnce := c.fetch, 2 // see package turns
+	if c.near != nil {
+		fetch, atOnce = c.fetchNear, 1 // else an older answer could be kept after a newer one
+	}
+	c.gets = turns.New(atOnce, fetch, redstart.Away, client.Go)
+	c.directs = turns.New(2, c.loadDirect, func(error) bool { return false }, client.Go)
 	return c, nil
 }
 
@@ -76,47 +106,100 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 // While the server is away Get loads from the source, up to
 // redstart.Config.OutageLoads at once, and fails with redstart.ErrUnavailable
 // beyond that.
+//
+// With Refresh, StaleFor or Ages the PTTL travels in the GET's round trip, with
+// tags that the id tells a GET for each; what it serves may then be past its
+// TTL, see [Cache.GetEntry].
 func (c *Cache[K, V]) Get(ctx context.Context, id K) (V, error) {
-	k, err := c.key(id)
-	if err != nil {
-		var none V
-		return none, c.failRead("get", "", err)
+	if c.near != nil {
+		if it, ok := c.near.Hit(id); ok && !it.Absent {
+			c.stats.near.Add(1)
+			return it.Value.Value, nil
+		}
 	}
+	e, err := c.GetEntry(ctx, id)
+	return e.Value, err
+}
+
+// GetEntry is Get with what is known of the value.
+func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
+	if c.near != nil {
+		if e, found, err := c.nearEntry(id); found {
+			return e, err
+		}
+	}
+	k, err := c.key.One(id)
+	if err != nil {
+		return Entry[V]{}, c.failRead("get", "", err)
+	}
+	labels, err := c.terms.Known(id)
+	if err != nil {
+		return Entry[V]{}, c.failRead("get", k, err)
+	}
+	patient := true   // he waits for a load although an old value is there
+	var failure error // of the load for which he waited
 	for again := 0; ; again++ {
-		reply, shared, err := c.gets.do(ctx, k, struct{}{})
+		r, shared, err := c.gets.Do(ctx, k, query[K]{id: id, labels: labels, again: again > 0})
 		if err == nil {
-			err = replyError(reply)
+			err = r.Err
 		}
-		if err != nil {
-			if ctx.Err() == nil && redstart.Away(err) {
-				return c.duringOutage(ctx, k, id, err)
-			}
-			var none V
-			return none, c.failRead("get", k, err)
+		switch {
+		case err == nil:
+		case failure != nil && ctx.Err() == nil:
+			return Entry[V]{}, failure
+		case ctx.Err() == nil && redstart.Away(err):
+			v, err := c.duringOutage(ctx, k, id, err)
+			return c.lastResort(ctx, k, v, err)
+		default:
+			return Entry[V]{}, c.failRead("get", k, err)
 		}
-		seen, verdict := c.read(reply, shared)
+		seen, verdict := c.form.Read(&r, shared)
 		switch verdict {
-		case hit:
+		case entry.Hit:
 			c.stats.hits.Add(1)
-			return seen.value, nil
-		case absent:
+			if c.cfg.Refresh.on() {
+				c.consider(ctx, k, id, &seen)
+			}
+			return cached(&seen, false), nil
+		case entry.Absent:
 			c.stats.hits.Add(1)
-			return seen.value, ErrNotFound
-		case failed:
+			return Entry[V]{}, ErrNotFound
+		case entry.Failed:
 			c.stats.loadErrors.Add(1)
-			return seen.value, c.failRead("get", k, ErrLoad)
-		case bypass:
-			return c.direct(ctx, k, id)
+			return Entry[V]{}, c.failRead("get", k, ErrLoad)
+		case entry.Stale:
+			if !patient || seen.Resting() {
+				c.stats.stale.Add(1)
+				return cached(&seen, true), nil
+			}
+		case entry.Bypass:
+			v, err := c.direct(ctx, k, id)
+			return sourced(v), err
+		}
+		if failure != nil { // and nothing older may be served
+			return Entry[V]{}, failure
 		}
 		if again == 0 {
 			c.stats.misses.Add(1)
 		}
 		if again == maxAgain {
-			return c.direct(ctx, k, id)
+			v, err := c.direct(ctx, k, id)
+			return sourced(v), err
 		}
-		v, ok, err := c.board(ctx, k, id, seen.replace)
-		if ok {
-			return v, err
+		var patience time.Duration
+		if patient && verdict == entry.Stale {
+			patience = c.cfg.SoftTimeout
+		}
+		v, ok, err := c.board(ctx, k, id, &seen, patience)
+		switch {
+		case ok && err != nil && verdict == entry.Stale && settles(ctx, err):
+			failure, patient = err, false
+		case ok && redstart.Away(err):
+			return c.lastResort(ctx, k, v, err)
+		case ok:
+			return sourced(v), err
+		case err != nil: // the end of his patience
+			patient = false
 		}
 	}
 }
@@ -125,174 +208,33 @@ func (c *Cache[K, V]) Get(ctx context.Context, id K) (V, error) {
 // was invalidated; he then loads for himself.
 const maxAgain = 3
 
-// Peek gives what is cached for id, and never loads: ok says whether anything
-// is. ErrNotFound says that "not found" is cached. One GET.
+// Peek gives what is cached for id and not past its TTL, and never loads: ok
+// says whether anything is. ErrNotFound says that "not found" is cached. It
+// costs what Get does for a hit.
 func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) {
-	k, err := c.key(id)
+	k, err := c.key.One(id)
 	if err != nil {
 		return v, false, c.failRead("peek", "", err)
 	}
-	reply, err := c.fetch(ctx, k, struct{}{})
+	labels, err := c.terms.Known(id)
+	if err != nil {
+		return v, false, c.failRead("peek", k, err)
+	}
+	r, err := c.fetch(ctx, k, query[K]{id: id, labels: labels})
 	if err == nil {
-		err = replyError(reply)
+		err = r.Err
 	}
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
-	switch seen, verdict := c.read(reply, false); verdict {
-	case hit:
-		return seen.value, true, nil
-	case absent:
+	switch seen, verdict := c.form.Read(&r, false); verdict {
+	case entry.Hit:
+		return seen.Value, true, nil
+	case entry.Absent:
 		return v, true, ErrNotFound
 	default:
 		return v, false, nil
 	}
-}
-
-// fetch is the GET of an entry, sent again over another connection when the
-// first is lost. An error reply stays in the result.
-func (c *Cache[K, V]) fetch(ctx context.Context, k string, _ struct{}) (rueidis.RedisResult, error) {
-	r := c.client.Do(ctx, c.client.B().Get().Key(k).Build())
-	err := r.NonRedisError()
-	if err != nil && redstart.Away(err) && redstart.OutcomeOf(err) == redstart.Unknown && ctx.Err() == nil {
-		r = c.client.Do(ctx, c.client.B().Get().Key(k).Build())
-		err = r.NonRedisError()
-	}
-	return r, err
-}
-
-// replyError is an error reply; nil is none.
-func replyError(r rueidis.RedisResult) error {
-	if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
-		return err
-	}
-	return nil
-}
-
-// verdict is what an entry means for a reader.
-type verdict uint8
-
-const (
-	miss   verdict = iota // nothing that can be served: load
-	hit                   // a value
-	absent                // known not to exist
-	failed                // a load failed a moment ago
-	bypass                // not to be cached for now
-	leased                // someone loads
-)
-
-// entry is what stands at a key.
-type entry[V any] struct {
-	value   V
-	raw     []byte // all of it
-	replace []byte // on a miss: what stands there and is to be replaced; nil for nothing
-}
-
-// read judges a reply to GET. shared says that others decode the same bytes.
-func (c *Cache[K, V]) read(reply rueidis.RedisResult, shared bool) (entry[V], verdict) {
-	raw, err := reply.AsBytes()
-	if err != nil {
-		return entry[V]{}, miss
-	}
-	return c.judge(raw, shared)
-}
-
-func (c *Cache[K, V]) judge(raw []byte, shared bool) (e entry[V], _ verdict) {
-	e.raw = raw
-	f, err := frame.Parse(raw)
-	if err != nil {
-		if c.cfg.Adopt != nil && errors.Is(err, frame.ErrForeign) {
-			if v, err := c.adopt(raw, shared); err == nil {
-				c.stats.adopted.Add(1)
-				e.value = v
-				return e, hit
-			}
-		}
-		c.unreadable("corrupt", err)
-		e.replace = raw
-		return e, miss
-	}
-	switch f.Kind {
-	case frame.Value:
-		if f.Schema != c.schema || f.Codec != c.codec {
-			c.stats.otherSchema.Add(1)
-			break
-		}
-		payload := f.Payload
-		if shared && c.shares {
-			payload = append([]byte(nil), payload...)
-		}
-		if e.value, err = c.decode(payload); err == nil {
-			return e, hit
-		}
-		c.unreadable("corrupt", errPayload)
-	case frame.Absent:
-		return e, absent
-	case frame.Failed:
-		return e, failed
-	case frame.Bypass:
-		return e, bypass
-	case frame.Lease:
-		return e, leased
-	default:
-		c.unreadable("corrupt", frame.ErrVersion)
-	}
-	var none V
-	e.value, e.replace = none, raw
-	return e, miss
-}
-
-func (c *Cache[K, V]) unreadable(event string, err error) {
-	c.stats.corrupt.Add(1)
-	c.notify(event, 0, err)
-}
-
-// adopt is Config.Adopt on bytes of the caller's own; its panic is an error.
-func (c *Cache[K, V]) adopt(raw []byte, shared bool) (v V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = ErrPanic
-		}
-	}()
-	if shared {
-		raw = append([]byte(nil), raw...)
-	}
-	return c.cfg.Adopt(raw)
-}
-
-// decode is the codec's Decode; bytes that make it panic are corrupt.
-func (c *Cache[K, V]) decode(payload []byte) (v V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = ErrPanic
-		}
-	}()
-	return c.cfg.Codec.Decode(payload)
-}
-
-// encode is the frame of a value.
-func (c *Cache[K, V]) encode(v V) (raw []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = ErrPanic
-		}
-	}()
-	raw, err = c.cfg.Codec.Append(frame.Begin(make([]byte, 0, 256), frame.Value, c.codec, c.schema), v)
-	if err != nil {
-		return nil, err
-	}
-	if c.cfg.MaxBytes > 0 && len(raw)-frame.Size > c.cfg.MaxBytes {
-		return nil, ErrTooLarge
-	}
-	return frame.Seal(raw), nil
-}
-
-// jittered takes a random part off a TTL; zero stays zero.
-func (c *Cache[K, V]) jittered(ttl time.Duration) time.Duration {
-	if ttl == 0 || c.cfg.Jitter == 0 {
-		return ttl
-	}
-	return max(ttl-time.Duration(rand.Float64()*c.cfg.Jitter*float64(ttl)), time.Millisecond)
 }
 
 func (c *Cache[K, V]) notify(event string, took time.Duration, err error) {

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/codec"
+	"github.com/redstart-go/redstart/internal/schema"
 )
 
 type shaped struct {
@@ -94,7 +97,7 @@ func (g *generated) UnmarshalMsg(b []byte) ([]byte, error) { g.s = string(b); re
 
 // name is the default codec of a type, or what it is refused for.
 func name[V any]() string {
-	c, err := defaultCodec[V]()
+	c, err := codec.Default[V]()
 	if err != nil {
 		return err.Error()
 	}
@@ -176,19 +179,19 @@ func TestSchema(t *testing.T) {
 		X int `msgpack:"x"`
 		Y string
 	}
-	base := schemaOf[a]("msgpack", 0)
-	if schemaOf[renamedType]("msgpack", 0) != base {
+	base := schema.Of[a]("msgpack", 0)
+	if schema.Of[renamedType]("msgpack", 0) != base {
 		t.Error("a type's name is no part of its format")
 	}
 	for name, h := range map[string]uint32{
-		"swapped": schemaOf[swapped]("msgpack", 0), "widened": schemaOf[widened]("msgpack", 0), "tagged": schemaOf[tagged]("msgpack", 0),
-		"codec": schemaOf[a]("json", 0), "version": schemaOf[a]("msgpack", 1), "pointer": schemaOf[*a]("msgpack", 0),
+		"swapped": schema.Of[swapped]("msgpack", 0), "widened": schema.Of[widened]("msgpack", 0), "tagged": schema.Of[tagged]("msgpack", 0),
+		"codec": schema.Of[a]("json", 0), "version": schema.Of[a]("msgpack", 1), "pointer": schema.Of[*a]("msgpack", 0),
 	} {
 		if h == base {
 			t.Errorf("%s: same schema", name)
 		}
 	}
-	_ = schemaOf[shaped]("msgpack", 0) // a type that holds itself ends
+	_ = schema.Of[shaped]("msgpack", 0) // a type that holds itself ends
 }
 
 func TestInspect(t *testing.T) {
@@ -200,7 +203,7 @@ func TestInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	info, err := Inspect(raw)
-	if err != nil || info.Kind != "value" || info.Codec != "msgpack" || info.Schema != us.schema {
+	if err != nil || info.Kind != "value" || info.Codec != "msgpack" || info.Schema != us.form.Schema {
 		t.Errorf("Inspect = %+v, %v", info, err)
 	}
 	var fields []any

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/codec"
+	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/key"
 )
 
-// Config says what a Cache holds and for how long. Key and Load are needed; a
-// zero field is the documented default, a negative one switches the thing off
-// where the field says so; every invalid field is reported at once by [New].
+// Config says what a Cache holds and for how long. Key and Load (or LoadResult,
+// or LoadMany) are needed; a zero field is the documented default, a negative one
+// switches the thing off where the field says so; every invalid field is reported
+// at once by [New].
 type Config[K comparable, V any] struct {
 	// Key is the template of the entries' keys, such as "user:<id>"; the
 	// client's Namespace is put in front. A plain id gives the key one would
@@ -29,6 +32,23 @@ type Config[K comparable, V any] struct {
 	// caller that began it, as long as anyone waits, up to LoadTimeout.
 	// ErrNotFound says that there is no such thing, which is cached too.
 	Load func(ctx context.Context, id K) (V, error)
+
+	// LoadResult is a Load that says more: how long the value lives, its tags,
+	// or that what was cached still holds. Only one of both is set.
+	LoadResult func(ctx context.Context, id K, old Old[V]) (Result[V], error)
+
+	// LoadMany fetches several values for GetMany and Warm in one call, for
+	// exactly the ids that are missing and that nobody else loads, in no
+	// order, each once. An id that is not in the map does not exist, as with
+	// ErrNotFound. An error is that of every id of the call, whatever it says,
+	// unless it is an [Errors]. LoadTimeout is for the whole call. With it Load
+	// may be left out; then it also loads one id alone. Default: none; Load or
+	// LoadResult is called for each id, Loads at a time.
+	LoadMany func(ctx context.Context, ids []K) (map[K]V, error)
+
+	// Loads is how many calls of Load one call of GetMany or Warm has under
+	// way at once, where LoadMany cannot serve. Default: 8.
+	Loads int
 
 	// TTL is how long a value lives. Negative: for good. Default: 10 minutes.
 	TTL time.Duration
@@ -60,6 +80,55 @@ type Config[K comparable, V any] struct {
 	// behind them in the pipeline. Negative: none. Default: 1 MiB.
 	MaxBytes int
 
+	// Refresh loads a value that is read again before its TTL ends, once for
+	// all processes, while readers have the old one. Default: off.
+	Refresh Refresh
+
+	// StaleFor keeps a value beyond its TTL, for the case that a load fails:
+	// readers then have it, until ErrorTTL later the next load is tried. Never
+	// after an invalidation. Negative or default: off.
+	StaleFor time.Duration
+
+	// SoftTimeout is how long a reader waits for a load while StaleFor keeps an
+	// old value for him, which he then has; the load goes on, and ends by
+	// LoadTimeout. Needs StaleFor. Negative or default: off.
+	SoftTimeout time.Duration
+
+	// Ages keeps each entry's age for GetEntry where neither Refresh nor
+	// StaleFor does. Default: off.
+	Ages bool
+
+	// Tags gives the tags of an entry that its id tells, for InvalidateTag. Every
+	// reader asks for their stamps in the round trip of the entry. Default: none.
+	Tags func(K) []string
+
+	// ResultTags lets LoadResult and SetResult give tags. Set it wherever the
+	// cache is made, also where it only invalidates: a load then opens a page
+	// of a ledger, in which InvalidateTag notes what it ends. Default: off.
+	ResultTags bool
+
+	// Clearable makes Clear work: every reader asks for one more stamp.
+	// Default: off.
+	Clearable bool
+
+	// ReadFrom lets replicas answer the first look at an entry. What is promised
+	// of invalidations then holds from MaxLag on (without one: as soon as the
+	// replicas have caught up), for reads under redstart.ReadYourWrites for one's
+	// own at once; loads, waits and writes are the primary's as ever. Entries
+	// with tags that the id tells, and what Near keeps, are read from the
+	// primary. Default: the primary.
+	ReadFrom redstart.ReadFrom
+
+	// Near keeps values in the process, in front of the server. Default: off.
+	Near Near[K, V]
+
+	// Compress packs payloads above CompressAbove. Entries packed in either way
+	// are read whatever it says. Default: NoCompression.
+	Compress Compression
+
+	// CompressAbove is from how many bytes on a payload is packed. Default: 1 KiB.
+	CompressAbove int
+
 	// Codec turns values into bytes. Default: [Raw] for bytes and text, a
 	// type's generated methods where it has them, else [Msgpack], the fastest
 	// that needs no generated code. The default is refused for a type that
@@ -86,7 +155,9 @@ const (
 	defaultLease       = 3 * time.Second
 	defaultLoadTimeout = 10 * time.Second
 	defaultMaxBytes    = 1 << 20
+	defaultAbove       = 1 << 10
 	minLease           = 100 * time.Millisecond
+	defaultLoads       = 8
 )
 
 // withDefaults checks every field and fills in what is zero.
@@ -111,12 +182,21 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 	if template != nil && cfg.Args == nil {
 		if n := len(template.Names()); n != 1 {
 			bad("Args", "is missing; the template has %d placeholders", n)
-		} else if keyOf[K](template, nil) == nil {
+		} else if ids.Of[K](template, nil).One == nil {
 			bad("Args", "is missing; a %s does not say how it is written as text", reflect.TypeFor[K]())
 		}
 	}
-	if cfg.Load == nil {
-		bad("Load", "is missing; it fetches a value that is not cached")
+	switch {
+	case cfg.Load == nil && cfg.LoadResult == nil && cfg.LoadMany == nil:
+		bad("Load", "is missing, and so are LoadResult and LoadMany; one of them fetches what is not cached")
+	case cfg.Load != nil && cfg.LoadResult != nil:
+		bad("Load", "and LoadResult are both set; leave one out")
+	}
+	switch {
+	case cfg.Loads < 0:
+		bad("Loads", "is negative; it cannot be switched off")
+	case cfg.Loads == 0:
+		cfg.Loads = defaultLoads
 	}
 	if cfg.TTL == 0 {
 		cfg.TTL = defaultTTL
@@ -147,9 +227,21 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = defaultMaxBytes
 	}
+	cfg.Refresh.check(bad)
+	cfg.Near.complete(template, bad)
+	cfg.StaleFor, cfg.SoftTimeout = max(cfg.StaleFor, 0), max(cfg.SoftTimeout, 0)
+	if cfg.SoftTimeout > 0 && cfg.StaleFor == 0 {
+		bad("SoftTimeout", "needs StaleFor; without an old value there is nothing to serve")
+	}
+	if cfg.Compress > Zstd {
+		bad("Compress", "%d is none of NoCompression, S2 and Zstd", cfg.Compress)
+	}
+	if cfg.CompressAbove == 0 {
+		cfg.CompressAbove = defaultAbove
+	}
 	if cfg.Codec == nil {
 		var err error
-		if cfg.Codec, err = defaultCodec[V](); err != nil {
+		if cfg.Codec, err = codec.Default[V](); err != nil {
 			bad("Codec", "%v; tag the field msgpack:\"-\" to leave it out, or give a Codec such as cache.JSON", err)
 		}
 	}

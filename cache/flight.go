@@ -2,195 +2,128 @@ package cache
 
 import (
 	"context"
+	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/flight"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/lease"
+	"github.com/redstart-go/redstart/internal/source"
 )
 
-// flight is what the callers of one process that miss the same key do
-// together: claim the key and load, or wait for whoever did.
-//
-// Every command whose reply can decide what the callers get is counted before
-// it is sent. A caller may take what a command decided only if he came aboard
-// before it was sent; else an invalidation might have returned to him after
-// the command ran and before he asked. The others look again.
-type flight[K comparable, V any] struct {
-	key     string
-	id      K
-	replace []byte          // what stands at the key and cannot be read; nil for nothing
-	ctx     context.Context // the first caller's values; ends when nobody waits for another's load any more
-	cancel  context.CancelFunc
+// flight is a claim of a key and a load, or the waiting for whoever does both.
+type (
+	flights[K comparable, V any]   = flight.Flights[subject[K, V], ending[V]]
+	oneFlight[K comparable, V any] = flight.Flight[subject[K, V], ending[V]]
+	seat[K comparable, V any]      = flight.Seat[subject[K, V], ending[V]]
+)
 
-	// Guarded by the cache's mutex.
-	sent   int // deciding commands sent
-	aboard int // callers who wait
-	claim  int // the command that took the lease, once this process loads: the load goes on although nobody waits
-	doomed bool
-	doom   chan struct{} // closed once the lease is known to be lost
-
-	done chan struct{} // closed once end is set
-	end  ending[V]
+// subject is what a flight is about.
+type subject[K comparable, V any] struct {
+	id    K
+	seen  entry.Entry[V] // what the first caller saw at the key
+	alone bool           // a refresh: nobody waits
 }
 
 // ending is how a flight ended.
 type ending[V any] struct {
-	asOf   int    // valid for those aboard before this command was sent
-	raw    []byte // the entry, which every caller decodes for himself
-	direct bool   // not to be cached: every caller loads for himself
-	value  *V     // but the first, who has this
-	away   error  // the server cannot serve
-	err    error  // for all who waited
+	again             bool   // everyone looks again
+	tagged, disturbed bool   // it carries tags; one of them was invalidated meanwhile
+	asOf              int    // valid for those aboard before this command was sent
+	raw               []byte // the entry, which every caller decodes for himself
+	direct            bool   // not to be cached: every caller loads for himself
+	value             *V     // but the first, who has this
+	away              error  // the server cannot serve
+	err               error  // for all who waited
 }
 
 // board takes a caller on the key's flight, the first to start one. ok is
-// false when he must look again.
-func (c *Cache[K, V]) board(ctx context.Context, k string, id K, replace []byte) (v V, ok bool, err error) {
-	c.mu.Lock()
-	f, joined := c.flights[k]
-	if !joined {
-		f = &flight[K, V]{key: k, id: id, replace: replace, done: make(chan struct{}), doom: make(chan struct{})}
-		f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		c.flights[k] = f
-	}
-	seat := f.sent
-	f.aboard++
-	c.mu.Unlock()
-	if joined {
+// false when he must look again; with an error, because his patience, if it is
+// not zero, has ended, and the flight goes on without him.
+func (c *Cache[K, V]) board(ctx context.Context, k string, id K, seen *entry.Entry[V], patience time.Duration) (v V, ok bool, err error) {
+	s := c.flights.Board(ctx, k, subject[K, V]{id: id, seen: *seen})
+	if s.Joined {
 		c.stats.joined.Add(1)
-	} else if err := c.client.Go(func(closing context.Context) { c.fly(closing, f) }); err != nil {
-		f.cancel()
-		c.land(f, ending[V]{err: err})
+	} else if err := c.client.Go(func(closing context.Context) { c.fly(closing, s.Flight) }); err != nil {
+		s.Cancel()
+		s.Land(ending[V]{err: err})
 	}
-	doom := f.doom
-	for {
-		select {
-		case <-f.done:
-			return c.leave(ctx, f, seat, joined)
-		case <-ctx.Done():
-			c.getOff(f)
-			return v, true, c.failRead("get", k, ctx.Err())
-		case <-doom:
-			if doom = nil; seat >= f.claim { // claim was set before doom was closed
-				c.getOff(f)
-				return v, false, nil
-			}
-		}
-	}
-}
-
-// leave gives a caller his part of how the flight ended.
-func (c *Cache[K, V]) leave(ctx context.Context, f *flight[K, V], seat int, joined bool) (v V, ok bool, err error) {
-	end := &f.end
-	if p, ok := end.err.(*loadPanic); ok { //nolint:errorlint // set by this package, never wrapped
-		if !joined {
-			panic(p)
-		}
-		return v, true, c.failRead("load", f.key, ErrPanic)
-	}
-	switch {
-	case end.err != nil:
-		c.stats.loadErrors.Add(1)
-		return v, true, c.failRead("load", f.key, end.err)
-	case end.away != nil:
-		v, err = c.duringOutage(ctx, f.key, f.id, end.away)
-		return v, true, err
-	case end.value != nil && !joined:
-		return *end.value, true, nil
-	case end.direct:
-		v, err = c.direct(ctx, f.key, f.id)
-		return v, true, err
-	case seat >= end.asOf:
-		return v, false, nil
-	}
-	switch e, verdict := c.judge(end.raw, true); verdict {
-	case hit:
-		return e.value, true, nil
-	case absent:
-		return v, true, ErrNotFound
-	case failed:
-		c.stats.loadErrors.Add(1)
-		return v, true, c.failRead("get", f.key, ErrLoad)
+	switch s.Ride(ctx, patience) {
+	case flight.Landed:
+		return c.leave(ctx, s)
+	case flight.Alighted:
+		return v, true, c.failRead("get", k, ctx.Err())
+	case flight.Impatient:
+		return v, false, errSoft
 	default:
 		return v, false, nil
 	}
 }
 
-// getOff lets a caller go who does not wait for the end. When he was the last
-// and nobody here loads, the flight is given up.
-func (c *Cache[K, V]) getOff(f *flight[K, V]) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f.aboard--
-	if f.aboard == 0 && f.claim == 0 {
-		c.drop(f)
-		f.cancel()
+// leave gives a caller his part of how the flight ended.
+func (c *Cache[K, V]) leave(ctx context.Context, s seat[K, V]) (v V, ok bool, err error) {
+	end := s.End()
+	if p, ok := end.err.(*source.Panic); ok { //nolint:errorlint // set by this package, never wrapped
+		if !s.Joined {
+			panic(p)
+		}
+		return v, true, c.failRead("load", s.Key, ErrPanic)
 	}
-}
-
-// send counts a deciding command and gives its number.
-func (c *Cache[K, V]) send(f *flight[K, V]) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f.sent++
-	return f.sent
-}
-
-// land ends the flight for everyone aboard.
-func (c *Cache[K, V]) land(f *flight[K, V], end ending[V]) {
-	c.mu.Lock()
-	c.drop(f)
-	c.mu.Unlock()
-	f.end = end
-	close(f.done)
-}
-
-// drop lets nobody else aboard. The mutex is held.
-func (c *Cache[K, V]) drop(f *flight[K, V]) {
-	if c.flights[f.key] == f {
-		delete(c.flights, f.key)
+	switch {
+	case end.err != nil:
+		c.stats.loadErrors.Add(1)
+		return v, true, c.failRead("load", s.Key, end.err)
+	case end.away != nil:
+		v, err = c.duringOutage(ctx, s.Key, s.On.id, end.away)
+		return v, true, err
+	case end.value != nil && !s.Joined:
+		return *end.value, true, nil
+	case end.direct:
+		v, err = c.direct(ctx, s.Key, s.On.id)
+		return v, true, err
+	case end.again || s.Number >= end.asOf:
+		return v, false, nil
 	}
-}
-
-// claimed notes that this process loads, under the lease that command n took.
-func (c *Cache[K, V]) claimed(f *flight[K, V], n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f.claim = n
-}
-
-// leaseLost lets nobody else aboard and sends away those whom the load under
-// way can no longer serve. The mutex is held.
-func (c *Cache[K, V]) leaseLost(f *flight[K, V]) {
-	c.drop(f)
-	if f.claim > 0 && !f.doomed {
-		f.doomed = true
-		close(f.doom)
+	switch e, verdict := c.form.Judge(end.raw, true); verdict {
+	case entry.Hit:
+		return e.Value, true, nil
+	case entry.Absent:
+		return v, true, ErrNotFound
+	case entry.Failed:
+		c.stats.loadErrors.Add(1)
+		return v, true, c.failRead("get", s.Key, ErrLoad)
+	default:
+		return v, false, nil
 	}
 }
 
 // fly claims the key and loads, or waits until someone else's load is done.
-func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
-	defer context.AfterFunc(closing, f.cancel)()
-	defer f.cancel()
+func (c *Cache[K, V]) fly(closing context.Context, f *oneFlight[K, V]) {
+	defer context.AfterFunc(closing, f.Cancel)()
+	defer f.Cancel()
 	l := c.newLease(f)
-	uncertain := "" // the mark of a claim whose reply was lost
-	for replace := f.replace; ; {
-		n := c.send(f)
+	if f.On.seen.Frame.Head != nil && f.On.seen.Replace == nil && c.rideOn(f) {
+		return
+	}
+	f.On.seen.Frame = frame.Frame{} // nothing old is left
+	uncertain := ""                 // the mark of a claim whose reply was lost
+	for replace := f.On.seen.Replace; ; {
+		n := f.Send()
 		taken, current, err := c.claim(f, l, replace)
-		if err != nil && uncertain == "" && f.ctx.Err() == nil && redstart.OutcomeOf(err) == redstart.Unknown {
+		if err != nil && uncertain == "" && f.Ctx.Err() == nil && redstart.OutcomeOf(err) == redstart.Unknown {
 			uncertain, l = l.Mark, c.newLease(f)
 			continue
 		}
 		if err != nil {
-			c.land(f, c.stopped(f, err))
+			f.Land(c.stopped(f, err))
 			return
 		}
 		if !taken && uncertain != "" && string(current) == uncertain {
 			taken, l.Mark = true, uncertain // it had come through
 		}
-		if taken && f.ctx.Err() != nil { // nobody waits any more
-			c.land(f, ending[V]{err: redstart.ErrClosed})
+		if taken && f.Ctx.Err() != nil { // nobody waits any more
+			f.Land(ending[V]{err: redstart.ErrClosed})
 			c.leaveFailure(f, l, redstart.ErrClosed)
 			return
 		}
@@ -202,34 +135,40 @@ func (c *Cache[K, V]) fly(closing context.Context, f *flight[K, V]) {
 			replace = nil // gone meanwhile
 			continue
 		}
-		switch e, verdict := c.judge(current, true); verdict {
-		case hit, absent, failed:
-			c.land(f, ending[V]{asOf: n, raw: current})
+		switch e, verdict := c.form.Judge(current, true); verdict {
+		case entry.Hit, entry.Absent, entry.Failed:
+			f.Land(c.found(&e, n))
 			return
-		case bypass:
-			c.land(f, ending[V]{direct: true})
+		case entry.Bypass:
+			f.Land(ending[V]{direct: true})
 			return
-		case leased:
+		case entry.Leased:
 			replace = nil
 			c.stats.waits.Add(1)
-			err := c.waker.Wait(f.ctx, f.key, func(now []byte) bool { return string(now) == string(current) })
+			err := c.waker.Wait(f.Ctx, f.Key, func(now []byte) bool { return string(now) == string(current) })
 			if err != nil {
-				c.land(f, c.stopped(f, err))
+				f.Land(c.stopped(f, err))
 				return
 			}
 		default:
-			replace = e.replace
+			replace = e.Replace
 		}
 	}
 }
 
-func (c *Cache[K, V]) newLease(f *flight[K, V]) lease.Lease {
-	return lease.Lease{Client: c.client, Key: f.key, Mark: frame.Make(frame.Lease, 0, 0, lease.Token()), Time: c.cfg.Lease}
+// found is the end of a flight whose claim, command n, found an entry. What has
+// metadata may be past its time, or dead: that is for a read to say.
+func (c *Cache[K, V]) found(e *entry.Entry[V], n int) ending[V] {
+	return ending[V]{again: e.Frame.HasMeta || c.cfg.Clearable || c.cfg.Tags != nil, asOf: n, raw: e.Raw}
+}
+
+func (c *Cache[K, V]) newLease(f *oneFlight[K, V]) lease.Lease {
+	return lease.Lease{Client: c.client, Key: f.Key, Mark: frame.Make(frame.Lease, 0, 0, lease.Token()), Time: c.cfg.Lease}
 }
 
 // claim asks for the key, whatever has become of those who wait: a claim that
 // runs without anybody hearing its answer would hold up everyone else.
-func (c *Cache[K, V]) claim(f *flight[K, V], l lease.Lease, replace []byte) (taken bool, current []byte, err error) {
+func (c *Cache[K, V]) claim(f *oneFlight[K, V], l lease.Lease, replace []byte) (taken bool, current []byte, err error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
 	if replace != nil {
@@ -239,9 +178,9 @@ func (c *Cache[K, V]) claim(f *flight[K, V], l lease.Lease, replace []byte) (tak
 }
 
 // stopped is the end of a flight whose command failed.
-func (c *Cache[K, V]) stopped(f *flight[K, V], err error) ending[V] {
+func (c *Cache[K, V]) stopped(f *oneFlight[K, V], err error) ending[V] {
 	switch {
-	case f.ctx.Err() != nil: // given up, or the client is being closed
+	case f.Ctx.Err() != nil: // given up, or the client is being closed
 		return ending[V]{err: redstart.ErrClosed}
 	case redstart.Away(err):
 		return ending[V]{away: err}

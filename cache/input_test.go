@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/embedded"
+	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/key"
 )
 
@@ -40,7 +43,7 @@ func TestWhatIsNoEntryIsAMiss(t *testing.T) {
 	onServers(t, func(t *testing.T, url string) {
 		c := open(t, url, redstart.Config{})
 		us := users(t, c, fresh)
-		good, err := us.encode(user{Name: "stale"})
+		good, err := us.form.Encode(user{Name: "stale"}, entry.About{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,10 +57,10 @@ func TestWhatIsNoEntryIsAMiss(t *testing.T) {
 			"cut":           cut,
 			"flipped":       string(flipped),
 			"version":       string(version),
-			"other schema":  frame.Make(frame.Value, us.codec, us.schema+1, string(good[frame.Size:])),
-			"other codec":   frame.Make(frame.Value, us.codec+1, us.schema, string(good[frame.Size:])),
+			"other schema":  frame.Make(frame.Value, us.form.ID, us.form.Schema+1, string(good[frame.Size:])),
+			"other codec":   frame.Make(frame.Value, us.form.ID+1, us.form.Schema, string(good[frame.Size:])),
 			"unknown kind":  frame.Make(200, 0, 0, ""),
-			"codec refuses": frame.Make(frame.Value, us.codec, us.schema, "\xc1"),
+			"codec refuses": frame.Make(frame.Value, us.form.ID, us.form.Schema, "\xc1"),
 		} {
 			put(t, c, "user:1", raw)
 			for range 2 {
@@ -235,9 +238,9 @@ func TestConfigReportsEveryField(t *testing.T) {
 	}
 }
 
-func TestIDs(t *testing.T) { onServers(t, ids) }
+func TestIDs(t *testing.T) { onServers(t, anyIDs) }
 
-func ids(t *testing.T, url string) {
+func anyIDs(t *testing.T, url string) {
 	c := open(t, url, redstart.Config{})
 	long := strings.Repeat("x", 10<<10)
 	names, err := New(c, Config[string, string]{Key: "n:<id>", Load: func(_ context.Context, id string) (string, error) { return "of " + id, nil }})
@@ -252,23 +255,24 @@ func ids(t *testing.T, url string) {
 	if _, err := names.Get(t.Context(), long); !errors.Is(err, key.ErrTooLong) || strings.Contains(err.Error(), "xxxx") {
 		t.Errorf("Get of 10 KiB = %.200v", err)
 	}
-	check := func(k string, err error, want string) {
-		t.Helper()
-		if err != nil || k != want {
-			t.Errorf("key %q, %v, want %q", k, err, want)
-		}
-	}
-	tmpl := key.MustParse("x:<id>")
-	k, err := keyOf[int8](tmpl, nil)(-128)
-	check(k, err, "x:-128")
-	k, err = keyOf[uint64](tmpl, nil)(1<<64 - 1)
-	check(k, err, "x:18446744073709551615")
 	type named int32
-	k, err = keyOf[named](tmpl, nil)(-7)
-	check(k, err, "x:-7")
 	type text string
-	k, err = keyOf[text](tmpl, nil)("a:b")
-	check(k, err, "x:a%3Ab")
-	k, err = keyOf[netip.Addr](tmpl, nil)(netip.MustParseAddr("::1"))
-	check(k, err, "x:%3A%3A1")
+	isKey(t, int8(-128), "x:-128")
+	isKey(t, uint64(1<<64-1), "x:18446744073709551615")
+	isKey(t, named(-7), "x:-7")
+	isKey(t, text("a:b"), "x:a%3Ab")
+	isKey(t, netip.MustParseAddr("::1"), "x:%3A%3A1")
+}
+
+// isKey checks what an id's key is, alone and among others.
+func isKey[K comparable](t *testing.T, id K, want string) {
+	t.Helper()
+	keys := ids.Of[K](key.MustParse("x:<id>"), nil)
+	if k, err := keys.One(id); err != nil || k != want {
+		t.Errorf("key %q, %v, want %q", k, err, want)
+	}
+	all := keys.All([]K{id, id, id}, func(i int, err error) { t.Errorf("key %d: %v", i, err) })
+	if !slices.Equal(all, []string{want, want, want}) {
+		t.Errorf("keys %q, want %q", all, want)
+	}
 }

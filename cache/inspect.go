@@ -1,14 +1,11 @@
 package cache
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"unicode/utf8"
+	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
-
-	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/codec"
+	"github.com/redstart-go/redstart/internal/entry"
 )
 
 // Info is an entry as it lies in the server, for people who look at one.
@@ -22,50 +19,32 @@ type Info struct {
 	Codec string
 	// Schema is the hash of the type, codec and version that wrote it.
 	Schema uint32
-	// Payload is the encoded value, or the token of a lease.
+	// Payload is the encoded value, no longer packed, or the token of a lease.
 	Payload []byte
+	// TTL is what the value was stored with, and StaleFor what it stands for
+	// beyond that; zero where the entry does not say.
+	TTL, StaleFor time.Duration
+	// Tags are the entry's.
+	Tags []string
 }
 
 // Inspect takes an entry apart without knowing its type. The error says that
 // raw is none: a string of someone else's, a damaged entry, or one written by
 // another version of this package.
 func Inspect(raw []byte) (Info, error) {
-	f, err := frame.Parse(raw)
+	f, name, err := entry.Inspect(raw)
 	if err != nil {
 		return Info{}, fmt.Errorf("redstart/cache: inspect: %w", err)
 	}
-	info := Info{Kind: f.Kind.String(), Codec: "unknown", Schema: f.Schema, Payload: f.Payload}
-	if int(f.Codec) < len(codecNames) {
-		info.Codec = codecNames[f.Codec]
+	info := Info{Kind: f.Kind.String(), Codec: name, Schema: f.Schema, Payload: f.Payload, TTL: f.Meta.TTL, StaleFor: f.Meta.StaleFor}
+	for tag := range f.Meta.Tags() {
+		if tag != "" {
+			info.Tags = append(info.Tags, tag)
+		}
 	}
 	return info, nil
 }
 
 // Text is the payload of a value for people: JSON where the codec allows,
 // text, else the bytes in hex. Structs stored as arrays have no field names.
-func (i Info) Text() string {
-	switch i.Codec {
-	case "json":
-		var v any
-		if json.Unmarshal(i.Payload, &v) == nil {
-			return indented(v)
-		}
-	case "msgpack", "msgpack map", "generated":
-		var v any
-		if msgpack.Unmarshal(i.Payload, &v) == nil {
-			return indented(v)
-		}
-	}
-	if utf8.Valid(i.Payload) {
-		return string(i.Payload)
-	}
-	return hex.Dump(i.Payload)
-}
-
-func indented(v any) string {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil { // a map whose keys are no strings
-		return fmt.Sprintf("%+v", v)
-	}
-	return string(text)
-}
+func (i Info) Text() string { return codec.Text(i.Codec, i.Payload) }

@@ -3,131 +3,179 @@ package cache
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/frame"
 	"github.com/redstart-go/redstart/internal/lease"
+	"github.com/redstart-go/redstart/internal/source"
+	"github.com/redstart-go/redstart/internal/stamp"
 )
 
-// loaded is what a call of Load came to.
-type loaded[V any] struct {
-	value V
-	err   error
-	took  time.Duration
-}
-
-// start calls Load on a goroutine of its own, which may outlive whoever waits:
-// a Load that ignores its context cannot be stopped. after runs when it ends.
-func (c *Cache[K, V]) start(ctx context.Context, id K, after func()) <-chan loaded[V] {
-	c.stats.loads.Add(1)
-	result := make(chan loaded[V], 1)
-	go func() {
-		r := loaded[V]{err: ErrPanic} // what stays if Load ends the goroutine
-		begun := time.Now()
-		defer func() {
-			if p := recover(); p != nil {
-				r.err = &loadPanic{value: p, stack: debug.Stack()}
+// sourceOf is where the values come from.
+func sourceOf[K comparable, V any](cfg *Config[K, V], ended func(time.Duration, error)) *source.Source[K, V] {
+	s := &source.Source[K, V]{Ended: ended}
+	if cfg.LoadMany != nil {
+		s.Many = func(ctx context.Context, ids []K) (map[K]V, error) {
+			values, err := cfg.LoadMany(ctx, ids)
+			if e, ok := err.(Errors[K]); ok { //nolint:errorlint // a wrapped one may hide another failure
+				err = source.Partial[K](e)
 			}
-			r.took = time.Since(begun)
-			if after != nil {
-				after()
-			}
-			result <- r
-			c.loadedEvent(r)
-		}()
-		if r.value, r.err = c.cfg.Load(ctx, id); r.err != nil && !errors.Is(r.err, ErrNotFound) {
-			r.err = &sourceError{r.err}
+			return values, err
 		}
-	}()
-	return result
-}
-
-func (c *Cache[K, V]) loadedEvent(r loaded[V]) {
-	err := r.err
-	if errors.Is(err, ErrNotFound) {
-		err = nil
 	}
-	c.notify("load", r.took, err)
+	switch {
+	case cfg.LoadResult != nil:
+		s.Load = func(ctx context.Context, id K, old source.Old[V]) (source.Result[V], error) {
+			r, err := cfg.LoadResult(ctx, id, Old[V](old))
+			return source.Result[V](r), err
+		}
+	case cfg.Load != nil:
+		s.Load = func(ctx context.Context, id K, _ source.Old[V]) (r source.Result[V], err error) {
+			r.Value, err = cfg.Load(ctx, id)
+			return r, err
+		}
+	}
+	return s
 }
 
-// load holds the lease while Load runs, and leaves what it gives at the key.
-// claim is the number of the command that took the lease.
-func (c *Cache[K, V]) load(f *flight[K, V], l lease.Lease, claim int) {
-	c.claimed(f, claim)
-	ctx, cancel := context.WithTimeoutCause(f.ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
+// load holds the claim while Load runs, and leaves what it gives at the key.
+// claim is the number of the command that took it.
+func (c *Cache[K, V]) load(f *oneFlight[K, V], h holder, claim int) {
+	f.Claimed(claim)
+	ctx, cancel := context.WithTimeoutCause(f.Ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
-	lost, rest := l.Keep()
+	lost, rest := h.Keep()
 	defer rest()
-	result := c.start(ctx, f.id, nil)
+	s, err := c.sampleFor(f)
+	if err != nil {
+		f.Land(c.stopped(f, err))
+		c.leaveFailure(f, h, redstart.ErrClosed)
+		return
+	}
+	old := c.oldOf(f, &s)
+	ended := c.source.Start(ctx, f.On.id, old, nil)
 	for {
 		select {
-		case r := <-result:
-			c.loadEnded(f, l, claim, r)
+		case r := <-ended:
+			c.loadEnded(f, h, claim, r, &s)
 			return
 		case <-lost:
 			lost = nil
 			c.stats.leasesLost.Add(1)
-			c.mu.Lock()
-			c.leaseLost(f)
-			c.mu.Unlock()
+			f.LeaseLost()
 		case <-ctx.Done():
 			select {
-			case r := <-result: // it made it after all
-				c.loadEnded(f, l, claim, r)
+			case r := <-ended: // it made it after all
+				c.loadEnded(f, h, claim, r, &s)
 				return
 			default:
 			}
 			err := context.Cause(ctx)
-			if f.ctx.Err() != nil {
+			if f.Ctx.Err() != nil {
 				err = redstart.ErrClosed
 			}
-			c.land(f, ending[V]{err: err})
-			c.leaveFailure(f, l, err)
+			f.Land(ending[V]{err: err})
+			c.leaveFailure(f, h, err)
 			return
 		}
 	}
 }
 
-// loadEnded publishes what Load gave, and lands the flight.
-func (c *Cache[K, V]) loadEnded(f *flight[K, V], l lease.Lease, claim int, r loaded[V]) {
-	var raw []byte
-	ttl := c.cfg.NegativeTTL
-	end := ending[V]{asOf: claim}
-	switch {
-	case r.err == nil:
-		var err error
-		raw, err = c.storable(r.value)
-		if errors.Is(err, ErrTooLarge) {
-			c.stats.tooLarge.Add(1)
-			c.notify("too large", 0, ErrTooLarge)
-			raw, ttl, end.direct = []byte(frame.Make(frame.Bypass, 0, 0, "")), c.cfg.ErrorTTL, true
-			end.value = &r.value
-			break
-		}
-		if err != nil {
-			c.land(f, ending[V]{err: err})
-			c.leaveFailure(f, l, err)
-			return
-		}
-		ttl = c.jittered(c.cfg.TTL)
-	case errors.Is(r.err, ErrNotFound):
-		raw = []byte(frame.Make(frame.Absent, 0, 0, ""))
-	default:
-		err := r.err
-		if f.ctx.Err() != nil { // it was told to stop
-			err = redstart.ErrClosed
-		}
-		c.land(f, ending[V]{err: err})
-		c.leaveFailure(f, l, err)
-		return
-	}
-	n := c.send(f)
+func (c *Cache[K, V]) sampleFor(f *oneFlight[K, V]) (stamp.Sampling, error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
-	kept, err := l.Put(ctx, string(raw), ttl)
+	return c.terms.Sample(ctx, f.On.id, true)
+}
+
+// oldOf is what a load is given of the value over which it loads; nothing, if
+// one of its tags was invalidated since it was read.
+func (c *Cache[K, V]) oldOf(f *oneFlight[K, V], s *stamp.Sampling) (old source.Old[V]) {
+	if c.cfg.LoadResult == nil || f.On.seen.Frame.Head == nil {
+		return old
+	}
+	for name, was := range f.On.seen.Frame.Meta.Tags() {
+		for _, t := range s.Tags {
+			if t.Name == name && t.Stamp != was {
+				return old
+			}
+		}
+	}
+	v, err := c.form.Open(&f.On.seen.Frame, true)
+	if err != nil {
+		return old
+	}
+	return source.Old[V]{Value: v, OK: true, Age: f.On.seen.Age}
+}
+
+// loadEnded publishes what Load gave, and lands the flight.
+func (c *Cache[K, V]) loadEnded(f *oneFlight[K, V], h holder, claim int, r source.Loaded[V], s *stamp.Sampling) {
+	end, ttl := c.ended(f, claim, &r, s)
 	switch {
+	case end.disturbed:
+		c.left(f.Key, &end, 0, false, nil)
+		f.Land(end)
+		c.leaveFailure(f, h, redstart.ErrClosed)
+	case end.err != nil:
+		f.Land(end)
+		c.leaveFailure(f, h, end.err)
+	default:
+		n := f.Send()
+		ctx, cancel := c.parting(f)
+		defer cancel()
+		kept, err := h.Put(ctx, string(end.raw), ttl)
+		c.left(f.Key, &end, n, kept, err)
+		f.Land(end)
+	}
+}
+
+// ended is how the flight ends by what a load gave; end.raw is to be left at the
+// key for ttl.
+func (c *Cache[K, V]) ended(f *oneFlight[K, V], claim int, r *source.Loaded[V], s *stamp.Sampling) (end ending[V], ttl time.Duration) {
+	end.asOf = claim
+	err := r.Err
+	if err == nil || errors.Is(err, ErrNotFound) {
+		ttl, err = c.product(f, r, s, &end)
+		end.tagged = len(s.Tags) > 0
+	}
+	switch {
+	case err == nil:
+		return end, ttl
+	case f.Ctx.Err() != nil: // it was told to stop
+		err = redstart.ErrClosed
+	case errors.Is(err, errDisturbed): // those who asked before may have it, it is not for later
+		end.disturbed = true
+		return end, 0
+	}
+	return ending[V]{err: err}, 0
+}
+
+// product makes the entry of what Load gave, in end, and says how long it is
+// to stand.
+func (c *Cache[K, V]) product(f *oneFlight[K, V], r *source.Loaded[V], s *stamp.Sampling, end *ending[V]) (ttl time.Duration, err error) {
+	var quiet bool
+	end.raw, ttl, quiet, err = c.terms.Product(f.Ctx, r, &f.On.seen.Frame, s)
+	if errors.Is(err, ErrTooLarge) {
+		c.stats.tooLarge.Add(1)
+		c.notify("too large", 0, ErrTooLarge)
+		end.direct, end.value = true, &r.Result.Value
+		end.raw, ttl, err = []byte(frame.Make(frame.Bypass, 0, 0, "")), c.cfg.ErrorTTL, nil
+	}
+	if err == nil && !quiet {
+		err = errDisturbed
+	}
+	return ttl, err
+}
+
+// left notes what became of an entry that command n was to leave at the key. The
+// stamps of tags were taken when the load began: who came aboard later looks for
+// himself whether they still stand.
+func (c *Cache[K, V]) left(k string, end *ending[V], n int, kept bool, err error) {
+	if c.near != nil { // an older value may still stand there
+		c.near.Forget(k)
+	}
+	switch {
+	case kept && end.tagged:
 	case kept:
 		end.asOf = n
 	case err == nil:
@@ -136,19 +184,22 @@ func (c *Cache[K, V]) loadEnded(f *flight[K, V], l lease.Lease, claim int, r loa
 	default:
 		c.notify("not stored", 0, err)
 	}
-	end.raw = raw
-	c.land(f, end)
 }
 
 // leaveFailure tells those who wait in other processes that there is nothing
 // to wait for. A load that was given up leaves the key free instead.
-func (c *Cache[K, V]) leaveFailure(f *flight[K, V], l lease.Lease, err error) {
+func (c *Cache[K, V]) leaveFailure(f *oneFlight[K, V], h holder, err error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
-	if errors.Is(err, redstart.ErrClosed) {
-		_, err = l.Release(ctx)
-	} else {
-		_, err = l.Put(ctx, frame.Make(frame.Failed, 0, 0, ""), c.cfg.ErrorTTL)
+	switch h := h.(type) {
+	case lease.Ride:
+		err = c.rest(ctx, h, err)
+	case lease.Lease:
+		if errors.Is(err, redstart.ErrClosed) {
+			_, err = h.Release(ctx)
+		} else {
+			_, err = h.Put(ctx, frame.Make(frame.Failed, 0, 0, ""), c.cfg.ErrorTTL)
+		}
 	}
 	if err != nil {
 		c.notify("not stored", 0, err)
@@ -158,30 +209,6 @@ func (c *Cache[K, V]) leaveFailure(f *flight[K, V], l lease.Lease, err error) {
 // parting is the context of a command that must be heard to its end although
 // nobody may wait any more. A silent connection is found out within Timeout, so
 // that the second half is there for another one.
-func (c *Cache[K, V]) parting(f *flight[K, V]) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(f.ctx), 2*c.client.Config().Timeout)
+func (c *Cache[K, V]) parting(f *oneFlight[K, V]) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(f.Ctx), 2*c.client.Config().Timeout)
 }
-
-// storable encodes what Load gave, and makes sure that it can be read again:
-// what the first caller gets is what the next ones will.
-func (c *Cache[K, V]) storable(v V) ([]byte, error) {
-	raw, err := c.encode(v)
-	if err == nil {
-		if _, err = c.decode(raw[frame.Size:]); err == nil {
-			return raw, nil
-		}
-	}
-	if errors.Is(err, ErrTooLarge) {
-		return nil, err
-	}
-	return nil, &codecError{err}
-}
-
-// codecError: Load gave a value that the codec cannot write, or not read again.
-type codecError struct{ err error }
-
-func (e *codecError) Error() string {
-	return "the codec cannot store the value; give Config.Codec another one"
-}
-func (e *codecError) Unwrap() error             { return e.err }
-func (e *codecError) Outcome() redstart.Outcome { return redstart.NotApplied }

@@ -61,3 +61,9 @@ func users(t *testing.T, c *redstart.Client, load func(context.Context, int) (us
 	}
 	return users
 }
+
+// eventually waits for what must come.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	redstarttest.Eventually(t, 10*time.Second, what, cond)
+}

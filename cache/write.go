@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/source"
 )
 
 // Set caches a value for Config.TTL, over whatever is there: a load under way
@@ -11,8 +13,10 @@ import (
 // whether the entry may have changed; one that was given up (Outcome Unknown)
 // may still run later, even after an Invalidate, so follow it with an
 // Invalidate only once it has returned nil, or let the TTL end it.
+//
+// With tags their stamps are sampled first: one round trip more.
 func (c *Cache[K, V]) Set(ctx context.Context, id K, v V) error {
-	return c.set(ctx, id, v, c.cfg.TTL)
+	return c.set(ctx, id, Result[V]{Value: v})
 }
 
 // SetTTL is Set for a time of its own, which must be positive.
@@ -20,27 +24,39 @@ func (c *Cache[K, V]) SetTTL(ctx context.Context, id K, v V, ttl time.Duration) 
 	if ttl <= 0 {
 		return c.failRead("set", "", errTTL)
 	}
-	return c.set(ctx, id, v, ttl)
+	return c.set(ctx, id, Result[V]{Value: v, TTL: ttl})
 }
 
-func (c *Cache[K, V]) set(ctx context.Context, id K, v V, ttl time.Duration) error {
-	k, err := c.key(id)
+// SetResult is Set with what a LoadResult may say: a TTL and tags. NotModified
+// is not for it.
+func (c *Cache[K, V]) SetResult(ctx context.Context, id K, r Result[V]) error {
+	if r.NotModified {
+		return c.failRead("set", "", source.ErrNotModified)
+	}
+	return c.set(ctx, id, r)
+}
+
+func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
+	k, err := c.key.One(id)
 	if err != nil {
 		return c.failRead("set", "", err)
 	}
-	raw, err := c.encode(v)
+	s, err := c.terms.Sample(ctx, id, false)
+	if err != nil {
+		return c.failRead("set", k, err)
+	}
+	result := source.Result[V](r)
+	raw, ttl, err := c.terms.Set(ctx, &result, &s)
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
 	set := c.client.B().Set().Key(k).Value(string(raw))
-	if ttl = c.jittered(ttl); ttl > 0 {
+	if ttl > 0 {
 		err = c.client.Do(ctx, set.PxMilliseconds(max(ttl.Milliseconds(), 1)).Build()).Error()
 	} else {
 		err = c.client.Do(ctx, set.Build()).Error()
 	}
-	if err == nil {
-		c.forget(k)
-	}
+	c.wrote(ctx, k, err)
 	return c.fail("set", k, err)
 }
 
@@ -50,24 +66,16 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, v V, ttl time.Duration) err
 // An error means that the old value may still be served: repeat it, or let
 // the TTL end it.
 func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
-	k, err := c.key(id)
+	k, err := c.key.One(id)
 	if err != nil {
 		return c.failRead("invalidate", "", err)
 	}
 	err = c.client.Do(ctx, c.client.B().Del().Key(k).Build().ToRetryable()).Error()
-	if err == nil {
-		c.forget(k)
-	}
+	c.wrote(ctx, k, err)
 	return c.fail("invalidate", k, err)
 }
 
 // forget sends away who waits for a load in this process that will not be
 // stored, because the key has been written or deleted, and lets nobody else
 // wait for it.
-func (c *Cache[K, V]) forget(k string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f := c.flights[k]; f != nil {
-		c.leaseLost(f)
-	}
-}
+func (c *Cache[K, V]) forget(k string) { c.flights.Forget(k) }

@@ -174,6 +174,16 @@ func plain(url string) (rueidis.Client, error) {
 	return rueidis.NewClient(opt)
 }
 
+// plainOnce is plain, without sending anything again.
+func plainOnce(url string) (rueidis.Client, error) {
+	opt, err := rueidis.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	opt.DisableCache, opt.DisableRetry = true, true
+	return rueidis.NewClient(opt)
+}
+
 type ours struct{ rows *cache.Cache[string, row] }
 
 func (o ours) Get(ctx context.Context, key string) (uint64, error) {

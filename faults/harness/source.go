@@ -31,6 +31,7 @@ type Ask struct {
 	Key     string `json:"key"`
 	Process int    `json:"process"`
 	Commit  bool   `json:"commit"` // raise the version; else load it
+	Old     uint64 `json:"old"`    // of a load: the version that is cached; 0: none
 }
 
 // Answer is what it gets.
@@ -99,6 +100,13 @@ func (s *Source) Load(ctx context.Context, ask Ask) Answer {
 		return behave(ctx, ask, answer)
 	}
 	return answer
+}
+
+// Version is the version of a key that a load would read.
+func (s *Source) Version(key string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.versions[key], 1)
 }
 
 // Loads is how many loads of a key have begun.
@@ -184,7 +192,12 @@ func (s *Store) Commit(ctx context.Context, key string) (uint64, error) {
 
 // Load reads the version of a key, or does as the source tells it to.
 func (s *Store) Load(ctx context.Context, key string) (uint64, error) {
-	answer, err := s.ask(ctx, Ask{Key: key, Process: s.process})
+	return s.LoadOver(ctx, key, 0)
+}
+
+// LoadOver is Load while a version stands in the cache.
+func (s *Store) LoadOver(ctx context.Context, key string, old uint64) (uint64, error) {
+	answer, err := s.ask(ctx, Ask{Key: key, Process: s.process, Old: old})
 	if err != nil {
 		return 0, err
 	}

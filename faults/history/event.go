@@ -24,20 +24,38 @@ const (
 	Invalidated
 	// InvalidateFailed: one returned an error, and sets no floor.
 	InvalidateFailed
+	// SetFailed: a write of Version returned an error, and may still run: the
+	// version may be read at any time.
+	SetFailed
+	// Loaded: the source gave Version to a load that began at Begin. LoadFailed:
+	// it failed.
+	Loaded
+	LoadFailed
 )
 
-// Event is one call. Begin and End are ticks of the shared clock, the first
-// taken before the call and the second after it.
+// Where a version was read, and by whom one was invalidated.
+const (
+	Near   uint8 = 1 << iota // in the process
+	Redis                    // in the server
+	Source                   // loaded for this caller, or for one with whom he waited
+	Old                      // flagged: it is past its TTL
+	Own                      // an invalidation by the cache of this very process
+)
+
+// Event is one call. Begin and End are ticks of the shared clock, or times of
+// the machine's, the first taken before the call and the second after it.
 type Event struct {
 	Kind       Kind
+	Mark       uint8
 	Process    uint16
+	Caller     uint16 // one who calls at one time only
 	Key        uint32
 	Version    uint64
 	Begin, End uint64
 }
 
 // eventSize is the length of an event in a file: all fields, little-endian.
-const eventSize = 1 + 2 + 4 + 8 + 8 + 8
+const eventSize = 1 + 1 + 2 + 2 + 4 + 8 + 8 + 8
 
 // Log is the history of one process, in a file of its own. An event is with
 // the kernel when Add returns, so SIGKILL loses none that ended before.

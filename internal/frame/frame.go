@@ -9,7 +9,9 @@
 //	5      codec of the payload
 //	6..9   schema of the payload, little-endian
 //	10..13 CRC-32C of bytes 0..9 and of everything from 14 on
-//	14..   payload
+//	14..   metadata, where a flag says so (see Meta), and the payload
+//
+// A value on which a claim rides has that in front of it (see Rider).
 package frame
 
 import (
@@ -32,6 +34,8 @@ const (
 	Lease
 	// Bypass: the value is not to be cached for now; no payload.
 	Bypass
+	// ridden: a claim, with another frame behind it.
+	ridden
 )
 
 // String is the kind for people.
@@ -52,6 +56,30 @@ func (k Kind) String() string {
 	}
 }
 
+// Packing is how the payload is compressed.
+type Packing byte
+
+const (
+	// Plain: not at all.
+	Plain Packing = 0
+	// S2 is the block format of klauspost/compress/s2.
+	S2 Packing = 1 << 1
+	// Zstd is one Zstandard frame.
+	Zstd Packing = 1 << 2
+)
+
+// The other flags.
+const (
+	flagMeta    = 1 << 0
+	flagRidden  = 1 << 7
+	packings    = byte(S2 | Zstd)
+	flags       = flagMeta | packings
+	kindAt      = 3
+	flagsAt     = 4
+	checksumAt  = 10
+	nonceLength = 8
+)
+
 // Size is the length of the header in bytes.
 const Size = 14
 
@@ -61,12 +89,18 @@ const (
 	version = 1
 )
 
-// Frame is a frame taken apart.
+// Frame is a frame taken apart. What is in it shares memory with what was
+// parsed.
 type Frame struct {
 	Kind    Kind
 	Codec   byte
+	Packing Packing
 	Schema  uint32
-	Payload []byte // shares memory with what was parsed
+	Payload []byte
+	HasMeta bool
+	Meta    Meta   // zero unless HasMeta
+	Rider   Rider  // zero unless someone rides on the frame
+	Head    []byte // tells this frame from every other at its key; nil without Meta
 }
 
 // Why a string is no frame of this version.
@@ -88,19 +122,34 @@ func Begin(dst []byte, kind Kind, codec byte, schema uint32) []byte {
 	return append(dst, 0, 0, 0, 0)
 }
 
+// Pack notes in a frame that begins at buf[0] how its payload is compressed.
+func Pack(buf []byte, p Packing) { buf[flagsAt] |= byte(p) }
+
 // Seal writes the checksum into a frame that begins at buf[0].
 func Seal(buf []byte) []byte {
-	binary.LittleEndian.PutUint32(buf[10:], sum(buf))
+	binary.LittleEndian.PutUint32(buf[checksumAt:], sum(buf))
 	return buf
 }
 
 func sum(buf []byte) uint32 {
-	return crc32.Update(crc32.Checksum(buf[:10], castagnoli), castagnoli, buf[Size:])
+	return crc32.Update(crc32.Checksum(buf[:checksumAt], castagnoli), castagnoli, buf[Size:])
 }
 
 // Make is a whole frame.
 func Make(kind Kind, codec byte, schema uint32, payload string) string {
 	return string(Seal(append(Begin(make([]byte, 0, Size+len(payload)), kind, codec, schema), payload...)))
+}
+
+// Simple is the payload of a whole value of that codec and schema, that is not
+// packed and knows nothing of itself: Parse for what most frames are. What is
+// not simple may be anything.
+func Simple(raw []byte, codec byte, schema uint32) (payload []byte, ok bool) {
+	if len(raw) < Size || raw[0] != magic0 || raw[1] != magic1 || raw[2] != version || Kind(raw[kindAt]) != Value ||
+		raw[flagsAt] != 0 || raw[5] != codec || binary.LittleEndian.Uint32(raw[6:]) != schema ||
+		binary.LittleEndian.Uint32(raw[checksumAt:]) != sum(raw) {
+		return nil, false
+	}
+	return raw[Size:len(raw):len(raw)], true
 }
 
 // Parse takes a frame apart without copying.
@@ -110,15 +159,28 @@ func Parse(raw []byte) (Frame, error) {
 		return Frame{}, ErrForeign
 	case len(raw) < Size:
 		return Frame{}, ErrCorrupt
-	case raw[2] != version || raw[4] != 0:
+	case raw[2] != version:
 		return Frame{}, ErrVersion
-	case binary.LittleEndian.Uint32(raw[10:]) != sum(raw):
+	case raw[flagsAt] == flagRidden && Kind(raw[kindAt]) == ridden:
+		return parseRidden(raw)
+	case raw[flagsAt]&^flags != 0 || raw[flagsAt]&packings == packings:
+		return Frame{}, ErrVersion
+	case binary.LittleEndian.Uint32(raw[checksumAt:]) != sum(raw):
 		return Frame{}, ErrCorrupt
 	}
-	return Frame{
-		Kind:    Kind(raw[3]),
+	f := Frame{
+		Kind:    Kind(raw[kindAt]),
 		Codec:   raw[5],
+		Packing: Packing(raw[flagsAt] & packings),
 		Schema:  binary.LittleEndian.Uint32(raw[6:]),
 		Payload: raw[Size:len(raw):len(raw)],
-	}, nil
+	}
+	if raw[flagsAt]&flagMeta != 0 {
+		var ok bool
+		if f.Meta, f.Payload, ok = parseMeta(f.Payload); !ok {
+			return Frame{}, ErrCorrupt
+		}
+		f.HasMeta, f.Head = true, raw[:Size+nonceLength]
+	}
+	return f, nil
 }

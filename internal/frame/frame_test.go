@@ -46,9 +46,21 @@ func TestForeign(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(Make(Lease, 0, 0, "0123456789abcdef")))
 	f.Add([]byte("\xf5R\x01\x01"))
+	f.Add(tagged("payload"))
+	f.Add(ride(Mark("0123456789abcdef"), tagged("payload")))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := Parse(raw)
 		if err != nil {
+			return
+		}
+		tags := 0
+		for range got.Meta.Tags() {
+			tags++
+		}
+		if got.HasMeta || got.Rider.There || got.Packing != Plain { // a random number is in it
+			if got.HasMeta && len(got.Head) != Size+nonceLength || got.Meta.HasTags() != (tags > 0) {
+				t.Fatalf("%q parsed to %+v with %d tags", raw, got, tags)
+			}
 			return
 		}
 		if again := Make(got.Kind, got.Codec, got.Schema, string(got.Payload)); again != string(raw) {

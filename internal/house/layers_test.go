@@ -21,13 +21,18 @@ var layers = []struct {
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
 	}},
+	{"what a pattern is made of", []string{"internal/nearby", "internal/entry"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
-	{"what patterns share", []string{"internal/lease", "internal/wake"}},
+	{"what patterns share", []string{
+		"internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
+		"internal/source",
+	}},
 	{"the client", []string{"."}},
 	{"parts of the client", []string{"internal/replicas", "internal/conn"}},
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
+		"internal/schema", "internal/turns", "internal/flight",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
@@ -38,6 +43,8 @@ var drawn = []arrow{
 	{"session", "cache/journal"},
 	{"index", "document"},
 	{"internal/replicas", "internal/conn"},
+	{"internal/near", "internal/wake"},
+	{"internal/nearby", "internal/entry"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
 }

@@ -70,8 +70,16 @@ var allowed = map[string]dependencies{
 		code:  []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 		tests: []string{goleak},
 	},
-	"lint":     {code: []string{"golang.org/x/tools"}},
-	"examples": {code: []string{rueidis}},
+	"lint": {code: []string{"golang.org/x/tools"}},
+	// Services beside the libraries that they were built with before.
+	"examples": {
+		code: []string{
+			rueidis, "github.com/redis/rueidis/rueidiscompat",
+			"github.com/redis/go-redis/v9",
+			"github.com/go-redis/cache/v9",
+		},
+		tests: []string{goleak},
+	},
 }
 
 // dependsOnAllowed checks the imports of every file that is not a test, and the direct requirements of every go.mod.

@@ -82,25 +82,26 @@ func (l Lease) claimed(r rueidis.RedisResult) (bool, []byte, error) {
 // Extend makes the lease last its whole time again, from now on. False means
 // that it is lost.
 func (l Lease) Extend(ctx context.Context) (bool, error) {
-	return l.run(ctx, extend, l.Mark, millis(l.Time))
+	return run(ctx, l.Client, extend, l.Key, l.Mark, millis(l.Time))
 }
 
 // Put ends the lease by leaving value at the key for ttl (zero: for good).
 // False means that the lease was lost and nothing was written.
 func (l Lease) Put(ctx context.Context, value string, ttl time.Duration) (bool, error) {
-	return l.run(ctx, put, l.Mark, value, millis(ttl))
+	return run(ctx, l.Client, put, l.Key, l.Mark, value, millis(ttl))
 }
 
 // Release ends the lease by deleting the key. False means that it was lost.
 func (l Lease) Release(ctx context.Context) (bool, error) {
-	return l.run(ctx, release, l.Mark)
+	return run(ctx, l.Client, release, l.Key, l.Mark)
 }
 
-func (l Lease) run(ctx context.Context, s *redstart.Script, args ...string) (bool, error) {
+// run runs a script that does no harm by running twice.
+func run(ctx context.Context, c *redstart.Client, s *redstart.Script, key string, args ...string) (bool, error) {
 	var err error
 	for range attempts {
 		var n int64
-		if n, err = s.Exec(ctx, l.Client, []string{l.Key}, args).AsInt64(); err == nil {
+		if n, err = s.Exec(ctx, c, []string{key}, args).AsInt64(); err == nil {
 			return n == 1, nil
 		}
 		if ctx.Err() != nil || redstart.OutcomeOf(err) != redstart.Unknown {

@@ -111,11 +111,11 @@ func tracked(t *testing.T, w *Waker, owners map[string]*topology.Node) {
 			s, _ := w.watch(t.Context(), k)
 			return s != nil
 		})
-		w.mu.Lock()
+		w.Sessions.mu.Lock()
 		if n := w.nodes[owner.Announced()]; n == nil || n.state != up {
 			t.Errorf("%s is read over another session than that of its primary", k)
 		}
-		w.mu.Unlock()
+		w.Sessions.mu.Unlock()
 	}
 }
 
@@ -364,8 +364,8 @@ func clusterDemotion(t *testing.T, cl *topology.Cluster, k string) {
 		tracked(t, w, owners(t, cl, k))
 		redstarttest.Eventually(t, 30*time.Second, "the session on the old primary ends", func() bool {
 			w.sessionFor(k)
-			w.mu.Lock()
-			defer w.mu.Unlock()
+			w.Sessions.mu.Lock()
+			defer w.Sessions.mu.Unlock()
 			n := w.nodes[old.Announced()]
 			return n == nil || n.state == down
 		})

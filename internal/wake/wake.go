@@ -40,11 +40,10 @@ const (
 // Waker wakes the sleepers of one client.
 type Waker struct {
 	client *redstart.Client
+	*Sessions
 
 	mu       sync.Mutex
 	sleepers map[string][]chan struct{}
-	nodes    map[string]*node // by address; of a single server, one
-	slots    slotTable        // of a cluster
 }
 
 type attachKey struct{}
@@ -52,21 +51,39 @@ type attachKey struct{}
 // Of gives the client's Waker.
 func Of(c *redstart.Client) *Waker {
 	return c.Attach(attachKey{}, func() any {
-		return &Waker{client: c, sleepers: map[string][]chan struct{}{}, nodes: map[string]*node{}}
+		w := &Waker{client: c, sleepers: map[string][]chan struct{}{}}
+		w.Sessions = NewSessions(c, Tracking{Told: w.wake}, nil)
+		return w
 	}).(*Waker)
 }
 
-// Tracking reports whether a server's messages arrive at present: of a cluster,
+// Tracking reports whether the server's messages arrive at present: of a cluster,
 // those of at least one node.
-func (w *Waker) Tracking() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, n := range w.nodes {
-		if n.state == up {
-			return true
-		}
+func (w *Waker) Tracking() bool { return w.Up() }
+
+// watch makes the key's node tell of its next change, if there is a session for
+// it to tell on; nil means that there is none.
+func (w *Waker) watch(ctx context.Context, key string) (*Session, []byte) {
+	n, s := w.sessionFor(key)
+	if s == nil {
+		return nil, nil
 	}
-	return false
+	// A node that is silent must not hold up the look at another.
+	looking, cancel := context.WithTimeout(ctx, pollTracked)
+	defer cancel()
+	current, err := value(s.Get(looking, key))
+	if err == nil {
+		return s, current
+	}
+	w.Sessions.mu.Lock()
+	defer w.Sessions.mu.Unlock()
+	if reply, ok := rueidis.IsRedisErr(err); ok {
+		_, moved := reply.IsMoved()
+		w.slots.stale = w.slots.stale || moved
+	} else if ctx.Err() == nil && looking.Err() != nil {
+		n.retryAt = time.Now().Add(retryLost)
+	}
+	return nil, nil
 }
 
 // Wait returns nil once the key may no longer hold what same reports true for

@@ -200,8 +200,8 @@ func TestWithoutTracking(t *testing.T) {
 		t.Errorf("Wait = %v", err)
 	}
 	redstarttest.Eventually(t, 10*time.Second, "tracking to be given up", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
+		w.Sessions.mu.Lock()
+		defer w.Sessions.mu.Unlock()
 		n := w.nodes[only]
 		return n != nil && n.state == down && time.Until(n.retryAt) > retryLost
 	})

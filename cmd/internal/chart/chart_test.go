@@ -76,6 +76,39 @@ func TestTimeline(t *testing.T) {
 	wellFormed(t, Timeline(nil, time.Second))
 }
 
+func TestSeen(t *testing.T) {
+	fault := Span{To: 50 * time.Millisecond, Name: "frozen"}
+	svg := Seen([]Sight{
+		{Label: "a", Tone: First, Fault: 100 * time.Millisecond, Moments: []measure.Moment{
+			{Failed: 9}, // before what is shown
+			{Quick: 10}, {Quick: 5, Waited: 1}, {}, {Long: 3, Stale: 2, Failed: 1, Slowest: time.Second}, {Quick: 1},
+		}},
+		{Label: "b", Tone: Ours, Fault: 100 * time.Millisecond, Moments: []measure.Moment{{Quick: 1}, {Quick: 2000, Slowest: time.Millisecond}}},
+	}, 25*time.Millisecond, fault, Span{From: -75 * time.Millisecond, To: 50 * time.Millisecond})
+	// 1 + 2 + 3 + 1 parts of a, one of b, and the band of the fault.
+	if got := wellFormed(t, svg); got["rect"] != 9 {
+		t.Errorf("drew %v\n%s", got, svg)
+	}
+	if !strings.Contains(string(svg), "a: 1 failed · 2 stale · 3 waited long · 1 waited · slowest 1 s; b: all of 2,000 answered at once · slowest 1 ms") {
+		t.Errorf("does not say what it shows:\n%s", svg)
+	}
+	wellFormed(t, Seen(nil, time.Second, Span{}, Span{}))
+}
+
+func TestStack(t *testing.T) {
+	svg := Stack([]Pile{
+		{Label: "a", Tone: First, Note: "<1>", Parts: []Slice{{1, Bad, "bad"}, {0, Waited, "none"}, {2000, Faint, "first"}}},
+		{Label: "b", Tone: Ours},
+	})
+	if got := wellFormed(t, svg); got["rect"] != 2 {
+		t.Errorf("drew %v", got)
+	}
+	if !strings.Contains(string(svg), "a: 1 bad, 2,000 first; b: ") {
+		t.Errorf("does not say what it shows:\n%s", svg)
+	}
+	wellFormed(t, Stack(nil))
+}
+
 func TestCeiling(t *testing.T) {
 	for _, c := range []struct{ in, want float64 }{{0, 1}, {1, 1}, {1.1, 1.5}, {3.5, 4}, {5, 5}, {6.5, 8}, {9, 10}, {251, 300}, {1000, 1000}} {
 		if got := ceiling(c.in); got != c.want {

@@ -16,7 +16,8 @@ import (
 type Tone string
 
 // The tones. Ours is for Redstart, First and Second for the recipes it is compared with; Bad is an error, Stale a value
-// that was wrong, Calm something that only counts.
+// that was wrong, Calm something that only counts. Quick, Waited and Long are how long an answer took, Faint what only sets off
+// the rest.
 const (
 	Ours   Tone = "ours"
 	First  Tone = "first"
@@ -24,6 +25,10 @@ const (
 	Bad    Tone = "bad"
 	Stale  Tone = "stale"
 	Calm   Tone = "calm"
+	Quick  Tone = "quick"
+	Waited Tone = "waited"
+	Long   Tone = "long"
+	Faint  Tone = "faint"
 )
 
 func (t Tone) fill() string { return fmt.Sprintf(`fill="var(--tone-%s)"`, t) }

@@ -42,6 +42,8 @@ under a namespace of its own and removes its keys by name afterwards.`,
 	p := cmd.PersistentFlags()
 	p.StringVar(&f.Redis, "redis", "", "server: a `URL`, or embedded (default: a private redis-server, else embedded)")
 	p.StringVar(&f.fault, "fault", "none", "a `FAULT` of the server in the middle of the traffic: none, kill or freeze")
+	p.BoolVar(&f.Near, "near", false, "also with Redstart's near tier, which keeps values in each process")
+	p.BoolVar(&f.Refresh, "refresh", false, "also with refresh-ahead, as tutorials print it and as Redstart does it")
 	p.StringVar(&f.Trace, "trace", "", "replay a `FILE`: an access log, a CSV with --key-column, or one key per line; may be gzipped")
 	p.StringVar(&f.Column, "key-column", "", "`NAME` of the column that holds the key, for a CSV with a header")
 	p.IntVar(&f.Requests, "requests", 0, "how many requests (default: the whole trace, or 10000)")
@@ -67,6 +69,7 @@ under a namespace of its own and removes its keys by name afterwards.`,
 func labExamples(scenario string) string {
 	return strings.ReplaceAll(`
   redstart lab SCENARIO --fault kill --report lab.html
+  redstart lab SCENARIO --near --refresh
   redstart lab SCENARIO --trace /var/log/apache2/access.log
   redstart lab SCENARIO --trace requests.csv --key-column url --requests 50000
   redstart lab SCENARIO --redis redis://localhost:6379 --json`, "SCENARIO", scenario)

@@ -64,7 +64,8 @@ func oneLineOf(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// labJSON reads stdout as JSON objects, one a line, with exactly the promised names: labjson <objects> <requests> <fault>.
+// labJSON reads stdout as JSON objects, one a line, with exactly the promised names: labjson <objects>
+// <requests> <fault> <results in each>.
 func labJSON(ts *testscript.TestScript, _ bool, args []string) {
 	lines := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\n"), "\n")
 	if fmt.Sprint(len(lines)) != args[0] {
@@ -80,12 +81,21 @@ func labJSON(ts *testscript.TestScript, _ bool, args []string) {
 				Requests *int
 				HitRatio *float64 `json:"hit_ratio"`
 				Loads    *int
-				Burst    *int `json:"burst_loads_per_key"`
-				P50      *int `json:"p50_us"`
-				P99      *int `json:"p99_us"`
-				P999     *int `json:"p999_us"`
-				Stale    *int `json:"stale_reads"`
+				Burst    *int     `json:"burst_loads_per_key"`
+				Near     *float64 `json:"near_hit_ratio"`
+				P50      *float64 `json:"p50_us"`
+				P99      *float64 `json:"p99_us"`
+				P999     *float64 `json:"p999_us"`
+				Stale    *int     `json:"stale_reads"`
+				StaleFor *float64 `json:"stale_for_us"`
 				Errors   *int
+				Misses   *struct {
+					First   *int `json:"first_read"`
+					Written *int `json:"after_write"`
+					Outage  *int
+					Rarely  *int `json:"read_rarely"`
+					Often   *int `json:"read_often"`
+				}
 			}
 		}
 		d := json.NewDecoder(strings.NewReader(line))
@@ -97,10 +107,14 @@ func labJSON(ts *testscript.TestScript, _ bool, args []string) {
 		if fmt.Sprint(*o.Input.Requests) != args[1] || !strings.HasPrefix(*o.Fault, args[2]) {
 			ts.Fatalf("%d requests, fault %q", *o.Input.Requests, *o.Fault)
 		}
+		if fmt.Sprint(len(o.Results)) != args[3] {
+			ts.Fatalf("%d results, want %s", len(o.Results), args[3])
+		}
 		ours := 0
 		for _, r := range o.Results {
 			if r.Recipe == nil || r.Requests == nil || r.HitRatio == nil || r.Loads == nil || r.Burst == nil || r.P50 == nil ||
-				r.P99 == nil || r.P999 == nil || r.Stale == nil || r.Errors == nil {
+				r.P99 == nil || r.P999 == nil || r.Stale == nil || r.Errors == nil || r.Near == nil || r.StaleFor == nil || r.Misses == nil ||
+				r.Misses.First == nil || r.Misses.Written == nil || r.Misses.Outage == nil || r.Misses.Rarely == nil || r.Misses.Often == nil {
 				ts.Fatalf("a field is missing in %s", line)
 			}
 			if strings.HasPrefix(*r.Recipe, "redstart") {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -51,6 +52,17 @@ func fillServer(e *testscript.Env) error {
 		return err
 	}
 	if _, err := arrays.Get(ctx, "nobody"); err != cache.ErrNotFound { //nolint:errorlint // it is returned as it is
+		return err
+	}
+	texts, err := cache.New(c, cache.Config[string, string]{
+		Key: "text:<id>", TTL: time.Hour, Jitter: -1, StaleFor: 10 * time.Minute, Compress: cache.S2, ResultTags: true,
+		Tags: func(id string) []string { return []string{"texts", "text " + id} },
+		Load: func(context.Context, string) (string, error) { return "", cache.ErrNotFound },
+	})
+	if err != nil {
+		return err
+	}
+	if err := texts.SetResult(ctx, "long", cache.Result[string]{Value: strings.Repeat("once more, ", 500)}); err != nil {
 		return err
 	}
 	for _, r := range c.DoMulti(ctx,

@@ -26,7 +26,8 @@ func newShow() *cobra.Command {
 		Use:   "show KEY",
 		Short: "Decode a cache entry for people",
 		Long: `Show what the cache keeps at a key: whether it is a value, a "not found", or the lease of a load that is
-under way; the codec and the schema that wrote it, its size, when it expires, and the value as text.
+under way; the codec and the schema that wrote it, its size, compressed or not, the TTL it was stored with and
+how long beyond that it may be served while loads fail, its tags, when it expires, and the value as text.
 It only reads. Structs stored as arrays (the codec msgpack) have no field names.`,
 		Example: `  redstart show shop:user:42:profile
   redstart show --redis rediss://user:password@cache.example.org:6380/2 shop:user:42:profile`,
@@ -88,7 +89,24 @@ func show(ctx context.Context, w io.Writer, url, key string) error {
 	if info.Kind == "value" {
 		line("codec", "%s, schema %08x", info.Codec, info.Schema)
 	}
-	line("size", "%d bytes, %d of them the payload", len(e.raw), len(info.Payload))
+	if packed := len(e.raw) < len(info.Payload); packed {
+		line("size", "%d bytes, compressed from a payload of %d", len(e.raw), len(info.Payload))
+	} else {
+		line("size", "%d bytes, %d of them the payload", len(e.raw), len(info.Payload))
+	}
+	if info.TTL > 0 {
+		line("ttl", "%s", info.TTL.Round(time.Millisecond))
+	}
+	if info.StaleFor > 0 {
+		line("stale", "%s", staleness(e.ttl, info.StaleFor))
+	}
+	if len(info.Tags) > 0 {
+		tags := make([]string, len(info.Tags))
+		for i, tag := range info.Tags {
+			tags[i] = quote(tag)
+		}
+		line("tags", "%s", strings.Join(tags, ", "))
+	}
 	line("expires", "%s", expires)
 	switch info.Kind {
 	case "value":
@@ -130,6 +148,19 @@ func fetch(ctx context.Context, url, key string) (e entry, err error) {
 		return e, fmt.Errorf("read %s: %w", quote(key), err)
 	}
 	return e, nil
+}
+
+// staleness says how long a value stands past its TTL, and how it stands now.
+func staleness(left, staleFor time.Duration) string {
+	s := fmt.Sprintf("for %s past its TTL while loads fail", staleFor)
+	switch fresh := (left - staleFor).Round(time.Millisecond); {
+	case left < 0:
+		return s
+	case fresh > 0:
+		return s + "; fresh for another " + fresh.String()
+	default:
+		return s + "; past it since " + (-fresh).String()
+	}
 }
 
 func meaning(kind string) string {

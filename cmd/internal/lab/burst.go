@@ -59,7 +59,7 @@ func (c *course) burstOn(ctx context.Context, i int, key string) {
 				defer early.Done()
 				<-start
 			}
-			r := c.read(ctx, c.team.of(n), i, key)
+			r := c.read(ctx, n, i, key)
 			mu.Lock()
 			defer mu.Unlock()
 			c.note(r)
@@ -83,6 +83,13 @@ func waitLoad(ctx context.Context, h *source.Hold, ended <-chan struct{}) {
 func (c *course) note(r call) {
 	if r.stale {
 		c.out.Stale++
+		c.out.staleFor = max(c.out.staleFor, r.staleFor)
+		if r.own {
+			c.out.staleOwn++
+		}
+	}
+	if c.out.recipe.word.broken(r) {
+		c.out.broken++
 	}
 	if r.err != nil {
 		c.out.Errors++

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redstart-go/redstart/cmd/internal/chart"
 )
 
 // Fault is what is done to the server in the middle of the traffic.
@@ -37,6 +39,29 @@ func (f Fault) text() string {
 		return "server killed, then started again"
 	case Freeze:
 		return "server frozen"
+	default:
+		return ""
+	}
+}
+
+// short is text in a word, aside in a clause.
+func (f Fault) short() string {
+	switch f {
+	case Kill:
+		return "killed"
+	case Freeze:
+		return "frozen"
+	default:
+		return ""
+	}
+}
+
+func (f Fault) aside() string {
+	switch f {
+	case Kill:
+		return "as the server was killed and started again"
+	case Freeze:
+		return "as the server was frozen for " + chart.Duration(freezeTime)
 	default:
 		return ""
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -35,28 +34,22 @@ func getSetex() recipe {
 
 type aside struct{ *plain }
 
-func (a *aside) Read(ctx context.Context, id string) (source.Row, error) {
+func (a *aside) Read(ctx context.Context, id string) (source.Row, origin, error) {
 	key := a.key(id)
 	row, ok, err := a.get(ctx, key)
-	if ok {
-		a.hits.Add(1)
-	}
 	if err != nil || ok {
-		return row, err
+		return row, fromServer, err
 	}
-	if row, err = a.source.Load(ctx, id); err != nil {
-		return row, err
-	}
-	return row, a.setex(ctx, key, row)
+	row, err = a.load(ctx, id)
+	return row, fromSource, err
 }
 
 func (a *aside) Keys(id string) []string { return []string{a.key(id)} }
 
-// plain is what both recipes are made of: a plain client, JSON, keys by format string.
+// plain is what all recipes are made of: a plain client, JSON, keys by format string.
 type plain struct {
 	stand
 	client rueidis.Client
-	hits   atomic.Int64
 }
 
 func newPlain(s stand) (*plain, error) {
@@ -83,6 +76,15 @@ func (p *plain) get(ctx context.Context, key string) (row source.Row, ok bool, e
 	return row, true, nil
 }
 
+// load queries the database and caches what it says.
+func (p *plain) load(ctx context.Context, id string) (source.Row, error) {
+	row, err := p.source.Load(ctx, id)
+	if err != nil {
+		return row, err
+	}
+	return row, p.setex(ctx, p.key(id), row)
+}
+
 func (p *plain) setex(ctx context.Context, key string, row source.Row) error {
 	raw, err := json.Marshal(row)
 	if err != nil {
@@ -94,7 +96,5 @@ func (p *plain) setex(ctx context.Context, key string, row source.Row) error {
 func (p *plain) Invalidate(ctx context.Context, id string) error {
 	return p.client.Do(ctx, p.client.B().Del().Key(p.key(id)).Build()).Error()
 }
-
-func (p *plain) Hits() int { return int(p.hits.Load()) }
 
 func (p *plain) Close() { p.client.Close() }

@@ -42,6 +42,8 @@ type Options struct {
 	Rate int
 	// Seed decides everything that is left to chance. Default: 1.
 	Seed uint64
+	// Near adds Redstart with its near tier, Refresh Redstart with refresh-ahead and the recipe of that name.
+	Near, Refresh bool
 	// Latency is that of one query of the database. Default: 2 ms.
 	Latency time.Duration
 	// TTL is the time to live of cached values, in whole seconds. Default: 2 s.

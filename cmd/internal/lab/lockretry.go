@@ -39,34 +39,29 @@ func lockRetry() recipe {
 
 type locked struct{ *plain }
 
-func (l *locked) Read(ctx context.Context, id string) (source.Row, error) {
-	return l.read(ctx, id, true)
+func (l *locked) Read(ctx context.Context, id string) (source.Row, origin, error) {
+	return l.read(ctx, id, fromServer)
 }
 
-// read is the recursion; only the first look counts as a hit.
-func (l *locked) read(ctx context.Context, id string, first bool) (source.Row, error) {
+// read is the recursion; only what the first look finds comes from the server.
+func (l *locked) read(ctx context.Context, id string, found origin) (source.Row, origin, error) {
 	key := l.key(id)
 	lock := key + ":lock"
 	row, ok, err := l.get(ctx, key)
-	if ok && first {
-		l.hits.Add(1)
-	}
 	if err != nil || ok {
-		return row, err
+		return row, found, err
 	}
 	err = l.client.Do(ctx, l.client.B().Set().Key(lock).Value("1").Nx().ExSeconds(30).Build()).Error()
 	switch {
 	case err == nil:
 		defer func() { l.client.Do(ctx, l.client.B().Del().Key(lock).Build()) }()
-		if row, err = l.source.Load(ctx, id); err != nil {
-			return row, err
-		}
-		return row, l.setex(ctx, key, row)
+		row, err = l.load(ctx, id)
+		return row, fromSource, err
 	case rueidis.IsRedisNil(err):
 		pause(ctx, 100*time.Millisecond)
-		return l.read(ctx, id, false)
+		return l.read(ctx, id, fromSource)
 	default:
-		return row, err
+		return row, fromSource, err
 	}
 }
 

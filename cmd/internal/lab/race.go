@@ -39,7 +39,7 @@ func (c *course) raceOn(ctx context.Context, i int, key string) error {
 	slow := c.source.Hold(key)
 	defer slow.Drop()
 	first := make(chan call, 1)
-	go func() { first <- c.read(ctx, c.team.of(1), i, key) }()
+	go func() { first <- c.read(ctx, 1, i, key) }()
 
 	giveUp := time.NewTimer(raceWait)
 	defer giveUp.Stop()
@@ -62,7 +62,7 @@ func (c *course) raceOn(ctx context.Context, i int, key string) error {
 		return err
 	}
 	for n := range raceReads {
-		r := c.read(ctx, c.team.of(n), i, key)
+		r := c.read(ctx, n, i, key)
 		c.out.racedReads++
 		if r.stale {
 			c.out.raced++

@@ -15,26 +15,35 @@ func (c *course) replay(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.source.Reset()
-	hits := c.team.hits()
+	c.census = newCensus(len(c.traffic.Keys), readOften(c.TTL, c.Latency), c.TTL)
 	timeline := measure.NewTimeline(step)
+	seen := measure.NewMoments(moment, waited, waitedLong)
 	c.timeline.Store(timeline)
 
-	requests := make(chan int32)
+	requests := make(chan request)
 	latencies := make([]measure.Latency, c.Workers)
 	var (
 		mu      sync.Mutex
+		hits    [fromNear + 1]int
 		workers sync.WaitGroup
 		others  sync.WaitGroup
 	)
 	for w := range c.Workers {
 		workers.Go(func() {
-			by := c.team.of(w)
-			for i := range requests {
-				r := c.read(ctx, by, int(i), c.traffic.Keys[i])
+			for q := range requests {
+				began := time.Now()
+				r := c.read(ctx, w, int(q.key), c.traffic.Keys[q.key])
+				if r.err == nil {
+					c.census.read(int(q.key), began, r.from, r.stale)
+				}
 				latencies[w].Add(r.took)
 				timeline.Read(r.took, r.err != nil, r.stale)
+				seen.Add(q.came, max(time.Since(q.came), r.took), r.err != nil, r.stale)
 				mu.Lock()
 				c.note(r)
+				if r.err == nil {
+					hits[r.from]++
+				}
 				mu.Unlock()
 			}
 		})
@@ -57,16 +66,29 @@ func (c *course) replay(ctx context.Context) error {
 	out := c.out
 	loads, atOnce := c.source.Total()
 	out.Recipe, out.Requests, out.Loads = out.recipe.name, all.Len(), loads
-	out.HitRatio = math.Round(float64(c.team.hits()-hits)/float64(max(all.Len(), 1))*1e4) / 1e4
+	share := func(n int) float64 { return math.Round(float64(n)/float64(max(all.Len(), 1))*1e4) / 1e4 }
+	out.HitRatio, out.NearRatio = share(hits[fromServer]+hits[fromNear]), share(hits[fromNear])
 	out.quantiles = all.Quantiles(0.5, 0.99, 0.999)
-	out.P50, out.P99, out.P999 = out.quantiles[0].Microseconds(), out.quantiles[1].Microseconds(), out.quantiles[2].Microseconds()
+	out.P50, out.P99, out.P999 = micros(out.quantiles[0]), micros(out.quantiles[1]), micros(out.quantiles[2])
+	out.StaleFor = micros(out.staleFor)
 	out.atOnce = atOnce
-	out.steps = timeline.Steps()
+	out.steps, out.seen = timeline.Steps(), seen.All()
+	c.census.close()
+	out.census, out.Misses = c.census, c.census.misses
 	return nil
 }
 
+// micros is d in microseconds, to a tenth.
+func micros(d time.Duration) float64 { return math.Round(d.Seconds()*1e7) / 10 }
+
+// request is a reader who comes for a key, whether anyone is free to serve him or not.
+type request struct {
+	key  int32
+	came time.Time
+}
+
 // dispatch hands out the requests when they are due, or as soon after as a worker is free, and tells the writer of its own.
-func (c *course) dispatch(ctx context.Context, cancel context.CancelCauseFunc, requests chan<- int32, due chan<- planned, others *sync.WaitGroup) {
+func (c *course) dispatch(ctx context.Context, cancel context.CancelCauseFunc, requests chan<- request, due chan<- planned, others *sync.WaitGroup) {
 	plan := planWrites(c.traffic.Requests, c.Seed)
 	began := time.Now()
 	for n, i := range c.traffic.Requests {
@@ -78,20 +100,24 @@ func (c *course) dispatch(ctx context.Context, cancel context.CancelCauseFunc, r
 			others.Go(func() {
 				timeline := c.timeline.Load()
 				c.out.faultAt = timeline.Elapsed()
+				c.census.fault(false)
 				if err := c.server.makeFault(ctx, c.Fault); err != nil {
 					cancel(err)
 				}
+				c.census.fault(true)
 				c.out.until = timeline.Elapsed()
 			})
 		}
+		came := time.Now()
 		if c.Rate > 0 {
+			came = began.Add(time.Duration(float64(n) / float64(c.Rate) * float64(time.Second)))
 			// Timers are coarse: what is due within one is handed out at once.
-			if early := time.Duration(float64(n)/float64(c.Rate)*float64(time.Second)) - time.Since(began); early > time.Millisecond {
+			if early := time.Until(came); early > time.Millisecond {
 				pause(ctx, early)
 			}
 		}
 		select {
-		case requests <- i:
+		case requests <- request{i, came}:
 		case <-ctx.Done():
 			return
 		}

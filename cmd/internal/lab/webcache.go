@@ -15,7 +15,7 @@ import (
 )
 
 // webCache replays traffic through a cache in front of a database while rows change, with cache-aside as tutorials print
-// it, its variant with a lock, and Redstart, one after the other on the same traffic. Each goes through three parts, on a
+// it, its variants, and Redstart, one after the other on the same traffic. Each goes through three parts, on a
 // cold cache of its own: a burst on cold keys, writes that land while a load is in flight, and the replay.
 type webCache struct{}
 
@@ -33,6 +33,10 @@ const (
 	deadline = 5 * time.Second
 
 	step = 100 * time.Millisecond // of the timeline
+
+	moment     = 25 * time.Millisecond  // of what readers saw
+	waited     = 50 * time.Millisecond  // from here on a reader notices that he waits
+	waitedLong = 500 * time.Millisecond // and from here on he minds
 )
 
 // result is what the JSON tells of one recipe.
@@ -40,15 +44,21 @@ type result struct {
 	Recipe   string  `json:"recipe"`
 	Requests int     `json:"requests"`
 	HitRatio float64 `json:"hit_ratio"`
-	Loads    int     `json:"loads"`
+	// NearRatio is the part of HitRatio for which nobody was asked.
+	NearRatio float64 `json:"near_hit_ratio"`
+	Loads     int     `json:"loads"`
 	// BurstLoads is the most that any cold key was loaded in a burst.
-	BurstLoads int   `json:"burst_loads_per_key"`
-	P50        int64 `json:"p50_us"`
-	P99        int64 `json:"p99_us"`
-	P999       int64 `json:"p999_us"`
+	BurstLoads int     `json:"burst_loads_per_key"`
+	P50        float64 `json:"p50_us"`
+	P99        float64 `json:"p99_us"`
+	P999       float64 `json:"p999_us"`
 	// Stale counts over all three parts.
-	Stale  int `json:"stale_reads"`
-	Errors int `json:"errors"`
+	Stale int `json:"stale_reads"`
+	// StaleFor is how long after the invalidation the last stale read of them began.
+	StaleFor float64 `json:"stale_for_us"`
+	Errors   int     `json:"errors"`
+	// Misses are the reads of the replay that found nothing, by reason.
+	Misses misses `json:"misses"`
 }
 
 // outcome is the result with what the pictures need.
@@ -57,6 +67,11 @@ type outcome struct {
 	recipe         recipe
 	quantiles      []time.Duration // 50 %, 99 %, 99.9 %
 	steps          []measure.Step
+	seen           []measure.Moment
+	census         *census
+	staleFor       time.Duration
+	staleOwn       int // stale reads in the instance that invalidates
+	broken         int // stale reads that the recipe promises not to give
 	faultAt, until time.Duration
 	raced          int // stale reads after the writes that were aimed at a load
 	racedReads     int
@@ -74,6 +89,7 @@ type course struct {
 	source   *source.Source
 	team     team
 	floors   *measure.Floors
+	census   *census                          // of the replay, nil before
 	timeline atomic.Pointer[measure.Timeline] // of the replay, nil before
 	progress Progress
 	out      *outcome
@@ -99,7 +115,7 @@ func (webCache) Run(ctx context.Context, o Options, p Progress) (_ *report.Repor
 		}
 	}
 	var outcomes []*outcome
-	for _, r := range []recipe{getSetex(), lockRetry(), ours()} {
+	for _, r := range o.recipes() {
 		c := &course{Options: o, server: s, fault: can, traffic: traffic, progress: p, out: &outcome{recipe: r}}
 		if err := c.run(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.name, err)
@@ -108,10 +124,28 @@ func (webCache) Run(ctx context.Context, o Options, p Progress) (_ *report.Repor
 	}
 	p.Done()
 	rep := webCacheReport(o, s.label, reported, traffic, outcomes)
-	if last := outcomes[len(outcomes)-1]; last.Stale > 0 {
-		return rep, fmt.Errorf("%w: redstart gave %d stale values where it promises none; please report it with --seed %d", ErrPromise, last.Stale, o.Seed)
+	for _, out := range outcomes {
+		if out.broken > 0 {
+			return rep, fmt.Errorf("%w: %s gave %d stale values where it promises none; please report it with --seed %d", ErrPromise, out.Recipe, out.broken, o.Seed)
+		}
 	}
 	return rep, nil
+}
+
+// recipes are the contestants: the recipes as printed, then ours.
+func (o Options) recipes() []recipe {
+	all := []recipe{getSetex(), lockRetry()}
+	if o.Refresh {
+		all = append(all, refreshAhead())
+	}
+	all = append(all, ours())
+	if o.Near {
+		all = append(all, oursNear())
+	}
+	if o.Refresh {
+		all = append(all, oursRefresh())
+	}
+	return all
 }
 
 // traffic reads the trace, or makes a load.
@@ -188,25 +222,32 @@ func (c *course) loaded() {
 
 // call is one read as its caller sees it.
 type call struct {
-	took  time.Duration
-	err   error
-	stale bool
+	took     time.Duration
+	err      error
+	from     origin
+	stale    bool
+	staleFor time.Duration // how long before it the invalidation had returned
+	own      bool          // by the instance that invalidates
 }
 
-// read lets an instance read row number i, which has the given key, within the deadline.
-func (c *course) read(ctx context.Context, by contestant, i int, key string) call {
+// read lets the instance of a caller read row number i, which has the given key, within the deadline.
+func (c *course) read(ctx context.Context, caller, i int, key string) call {
+	by := c.team.of(caller)
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	floor := c.floors.Before(i)
 	began := time.Now()
-	row, err := by.Read(ctx, key)
-	r := call{took: time.Since(began), err: err}
+	row, from, err := by.Read(ctx, key)
+	r := call{took: time.Since(began), err: err, from: from, own: by == c.team[0]}
 	switch {
 	case err != nil:
 	case row.Body != source.Body(key, bodySize):
 		r.err = errWrongRow
 	default:
-		r.stale = row.Version < floor
+		var since time.Time
+		if since, r.stale = floor.Under(row.Version); r.stale {
+			r.staleFor = max(began.Sub(since), 0)
+		}
 	}
 	return r
 }
@@ -219,6 +260,9 @@ func (c *course) write(ctx context.Context, i int, key string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
+	if c.census != nil && i < len(c.traffic.Keys) {
+		defer c.census.invalidating(i)()
+	}
 	if c.team[0].Invalidate(ctx, key) == nil {
 		c.floors.Raise(i, v)
 	}

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redstart-go/redstart/cmd/internal/chart"
 	"github.com/redstart-go/redstart/cmd/internal/report"
 	"github.com/redstart-go/redstart/cmd/internal/trace"
 )
 
-// webCacheReport turns what was measured into the report. The recipe as everyone copies it comes first, Redstart last.
+// webCacheReport turns what was measured into the report. The recipes come first, as everyone copies them, Redstart last.
 func webCacheReport(o Options, serverLabel, fault string, t *trace.Trace, outcomes []*outcome) *report.Report {
 	r := &report.Report{
 		Scenario: webCache{}.Name(),
@@ -19,6 +20,7 @@ func webCacheReport(o Options, serverLabel, fault string, t *trace.Trace, outcom
 		Input:    report.Input{Requests: len(t.Requests), Keys: len(t.Keys)},
 		Fault:    fault,
 		Headline: headline(outcomes),
+		Findings: findings(o, outcomes),
 		Table:    table(outcomes),
 		Figures:  figures(o, outcomes),
 		Notes:    notes(o, t, outcomes),
@@ -33,7 +35,7 @@ func webCacheReport(o Options, serverLabel, fault string, t *trace.Trace, outcom
 }
 
 func headline(outcomes []*outcome) string {
-	first, last := outcomes[0], outcomes[len(outcomes)-1]
+	first, last := outcomes[0], find(outcomes, oursName)
 	s := fmt.Sprintf("As tutorials print it (%s), caching served %s and loaded one cold key %s. Redstart served %s and loaded it %s.",
 		first.Recipe, count(first.Stale, "stale value"), times(first.BurstLoads), noun(last.Stale), times(last.BurstLoads))
 	if first.until > first.faultAt && first.Errors+last.Errors > 0 {
@@ -51,13 +53,17 @@ func noun(n int) string {
 
 // count writes 1,234 things, 1 thing, no things.
 func count(n int, thing string) string {
+	more := thing + "s"
+	if strings.HasSuffix(thing, "s") {
+		more = thing + "es"
+	}
 	switch n {
 	case 0:
-		return "no " + thing + "s"
+		return "no " + more
 	case 1:
 		return "1 " + thing
 	default:
-		return chart.Count(n) + " " + thing + "s"
+		return chart.Count(n) + " " + more
 	}
 }
 
@@ -73,11 +79,10 @@ func times(n int) string {
 }
 
 func table(outcomes []*outcome) report.Table {
-	t := report.Table{Head: []string{"recipe", "requests", "hits", "loads", "loads/cold key", "p50", "p99", "p99.9", "stale", "errors"}}
+	t := report.Table{Head: []string{"recipe", "hits", "loads", "loads/cold key", "p50", "p99", "p99.9", "stale", "stale for", "errors"}}
 	for _, out := range outcomes {
 		cells := []report.Cell{
 			{Text: out.Recipe},
-			{Text: chart.Count(out.Requests)},
 			{Text: fmt.Sprintf("%.1f %%", out.HitRatio*100)},
 			{Text: chart.Count(out.Loads)},
 			{Text: chart.Count(out.BurstLoads), Mood: mood(out.BurstLoads, 1)},
@@ -86,11 +91,28 @@ func table(outcomes []*outcome) report.Table {
 			cells = append(cells, report.Cell{Text: chart.Duration(q)})
 		}
 		cells = append(cells,
-			report.Cell{Text: chart.Count(out.Stale), Mood: mood(out.Stale, 0)},
+			report.Cell{Text: chart.Count(out.Stale), Mood: out.staleMood()},
+			report.Cell{Text: out.staleText()},
 			report.Cell{Text: chart.Count(out.Errors), Mood: mood(out.Errors, 0)})
 		t.Rows = append(t.Rows, cells)
 	}
 	return t
+}
+
+// staleMood is bad only for what was not said before.
+func (out *outcome) staleMood() report.Mood {
+	if out.Stale > 0 && out.recipe.word != nil && out.broken == 0 {
+		return report.Plain
+	}
+	return mood(out.Stale, 0)
+}
+
+// staleText is how long after the invalidation the last stale read began.
+func (out *outcome) staleText() string {
+	if out.Stale == 0 {
+		return "–"
+	}
+	return chart.Duration(out.staleFor)
 }
 
 func mood(n, good int) report.Mood {
@@ -120,15 +142,11 @@ func figures(o Options, outcomes []*outcome) []report.Figure {
 		lanes = append(lanes, lane)
 	}
 	first := outcomes[0]
-	line := "The replay"
-	if faulted {
-		line = "Through the outage"
-	}
-	return []report.Figure{
+	out := []report.Figure{
 		{
 			Title: "Stale values served", Picture: chart.Bars(stale),
-			Caption: fmt.Sprintf("Reads that began after an invalidation had returned, and still gave the row from before it. Of %s's, %s followed %d writes aimed at a load in flight; the others are from the replay.",
-				first.Recipe, chart.Count(first.raced), raceSize),
+			Caption: fmt.Sprintf("Reads that began after an invalidation had returned, and still gave the row from before it; with %[2]s up to %[1]s after it. Of its stale reads %[3]s followed %[4]d writes aimed at a load in flight; the others are from the replay.%[5]s",
+				first.staleText(), first.Recipe, chart.Count(first.raced), raceSize, nearCaption(o, outcomes)),
 		},
 		{
 			Title: "Loads for one cold key", Picture: chart.Bars(burst),
@@ -138,8 +156,16 @@ func figures(o Options, outcomes []*outcome) []report.Figure {
 			Title: "Loads from the database", Picture: chart.Bars(loads),
 			Caption: loadsCaption(o, outcomes, faulted),
 		},
+	}
+	if faulted {
+		out = append(out, seenFigure(o, outcomes))
+	}
+	if o.Refresh && readOften(o.TTL, o.Latency) > 0 {
+		out = append(out, missFigure(o, outcomes))
+	}
+	return append(out, []report.Figure{
 		{
-			Title: line + ", 100 ms at a time", Wide: true, Picture: chart.Timeline(lanes, step),
+			Title: "The replay, 100 ms at a time", Wide: true, Picture: chart.Timeline(lanes, step),
 			Legend: []report.Key{
 				{Tone: "reads", Text: "reads answered"},
 				{Tone: string(chart.Stale), Text: "stale"},
@@ -152,13 +178,50 @@ func figures(o Options, outcomes []*outcome) []report.Figure {
 			Title: "Latency of a read: half, 99 % and 99.9 % of all reads were faster", Wide: true, Picture: chart.Quantiles(spreads),
 			Caption: fmt.Sprintf("Exact, from every read of the replay, hits and misses alike; a query of the database takes %s. The scale is logarithmic.", chart.Duration(max(o.Latency, 0))),
 		},
+	}...)
+}
+
+// nearCaption says why the near tier may have a bar.
+func nearCaption(o Options, outcomes []*outcome) string {
+	if !o.Near {
+		return ""
+	}
+	near := find(outcomes, oursNear().name)
+	if near.Stale == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" The near tier's began before the other instances had been told, %s after it at most.", chart.Duration(near.staleFor))
+}
+
+// seenFigure shows what became of those who came around the outage.
+func seenFigure(o Options, outcomes []*outcome) report.Figure {
+	const before, after = 500 * time.Millisecond, 1250 * time.Millisecond
+	var rows []chart.Sight
+	fault := chart.Span{Name: o.Fault.short()}
+	for _, out := range outcomes {
+		// Each run has its own clock; they meet at the fault.
+		rows = append(rows, chart.Sight{Label: out.Recipe, Tone: out.recipe.tone, Moments: out.seen, Fault: out.faultAt})
+		fault.To = max(fault.To, out.until-out.faultAt)
+	}
+	return report.Figure{
+		Title: "What readers saw " + o.Fault.aside(), Wide: true,
+		Picture: chart.Seen(rows, moment, fault, chart.Span{From: -before, To: fault.To + after}),
+		Legend: []report.Key{
+			{Tone: string(chart.Quick), Text: "answered at once"},
+			{Tone: string(chart.Waited), Text: "waited " + chart.Duration(waited) + " or longer"},
+			{Tone: string(chart.Long), Text: "waited " + chart.Duration(waitedLong) + " or longer"},
+			{Tone: string(chart.Stale), Text: "got a stale value"},
+			{Tone: string(chart.Bad), Text: "failed"},
+		},
+		Caption: fmt.Sprintf("A column is everybody who came within %s, also those for whom nobody was free: the wait counts from when they came. Each counts once, by the worst that befell him; the sums are on the right.",
+			chart.Duration(moment)),
 	}
 }
 
 // loadsCaption explains why Redstart may load more: it never answers with what it must not.
 func loadsCaption(o Options, outcomes []*outcome, faulted bool) string {
 	s := fmt.Sprintf("Over the replay of %s requests; values live %s.", chart.Count(outcomes[0].Requests), chart.Duration(o.TTL))
-	if outcomes[len(outcomes)-1].Loads <= outcomes[0].Loads {
+	if find(outcomes, oursName).Loads <= outcomes[0].Loads {
 		return s
 	}
 	s += " A stale value served is a load saved: the recipes pay for fewer loads with wrong answers"

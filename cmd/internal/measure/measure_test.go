@@ -75,7 +75,54 @@ func TestFloorsNeverSink(t *testing.T) {
 	}
 	wg.Wait()
 	f.Raise(1, 5)
-	if f.Before(0) != 0 || f.Before(1) != 99 {
-		t.Errorf("floors %d, %d", f.Before(0), f.Before(1))
+	if f.Before(0) != nil {
+		t.Error("a floor that nobody raised")
 	}
+	if _, stale := f.Before(1).Under(98); !stale {
+		t.Error("98 is not under 99")
+	}
+	if _, stale := f.Before(1).Under(99); stale {
+		t.Error("99 is under itself")
+	}
+}
+
+func TestFloorsSayForHowLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := NewFloors(1)
+		var at []time.Time
+		for v := int64(2); v <= 4; v++ {
+			time.Sleep(time.Second) // the bubble's clock
+			f.Raise(0, v)
+			at = append(at, time.Now())
+		}
+		for version, want := range map[int64]time.Time{1: at[0], 2: at[1], 3: at[2]} {
+			if since, stale := f.Before(0).Under(version); !stale || !since.Equal(want) {
+				t.Errorf("version %d: out of date since %v (%v), want %v", version, since, stale, want)
+			}
+		}
+		var none *Floor
+		if _, stale := none.Under(0); stale {
+			t.Error("stale without a floor")
+		}
+	})
+}
+
+func TestMoments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMoments(25*time.Millisecond, 50*time.Millisecond, 500*time.Millisecond)
+		came := time.Now()
+		m.Add(came, 49*time.Millisecond, false, false)
+		m.Add(came, 50*time.Millisecond, false, false)
+		m.Add(came.Add(-time.Hour), 500*time.Millisecond, false, false) // before the start counts with the start
+		m.Add(came.Add(60*time.Millisecond), time.Second, false, true)
+		m.Add(came.Add(60*time.Millisecond), 2*time.Second, true, false)
+		want := []Moment{
+			{Quick: 1, Waited: 1, Long: 1, Slowest: 500 * time.Millisecond},
+			{},
+			{Stale: 1, Failed: 1, Slowest: 2 * time.Second},
+		}
+		if got := m.All(); !slices.Equal(got, want) {
+			t.Errorf("got %+v", got)
+		}
+	})
 }

@@ -23,6 +23,8 @@ type Report struct {
 	Results any
 	// Headline tells the story in a sentence or two.
 	Headline string
+	// Findings are what else it found, a paragraph each.
+	Findings []string
 	Table    Table
 	Figures  []Figure
 	// Recipes say what each contestant does and where it goes wrong.

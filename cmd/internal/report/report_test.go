@@ -26,6 +26,7 @@ func sample() *Report {
 		Fault:    "none",
 		Results:  []result{{"get/setex", 312}, {"redstart", 0}},
 		Headline: "The recipe everyone copies served 312 stale values and loaded one cold key 48 times. Redstart served no stale values and loaded it once.",
+		Findings: []string{"Of 40 values that were read to their end, none was missed & nobody waited."},
 		Table: Table{
 			Head: []string{"recipe", "loads", "p99", "stale"},
 			Rows: [][]Cell{

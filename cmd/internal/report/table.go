@@ -35,7 +35,9 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	b.WriteString("traffic " + r.Input.String() + "\n" + "server  " + r.Server + "\n")
 	b.WriteString("fault   " + r.Fault + "\n\n")
 	r.Table.write(&b, colour)
-	b.WriteString("\n" + wrap(r.Headline, 96) + "\n")
+	for _, s := range append([]string{r.Headline}, r.Findings...) {
+		b.WriteString("\n" + wrap(s, 96) + "\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -1,27 +1,24 @@
-package cache
+// Package turns makes calls that many ask for at once few, without giving
+// anyone an old answer.
+package turns
 
 import (
 	"context"
 	"sync"
 )
 
-// turns runs at most two calls at a time for a key. Those who ask while two are
+// Turns runs at most so many calls at a time for a key. Those who ask while these are
 // under way share the next, which starts after all of them asked: nobody is
-// given an answer to a question that was sent before he put it. Two, because
+// given an answer to a question that was sent before he put it. Two are a good number:
 // callers who meet by chance are better off with a call each; a key that many
 // want at once is served for all of them by every next call.
-type turns[A, R any] struct {
-	// run makes the call. For a shared one ctx has no deadline.
-	run func(ctx context.Context, key string, arg A) (R, error)
-	// spread reports whether a failure concerns those who wait as well.
+type Turns[A, R any] struct {
+	atOnce int
+	run    func(ctx context.Context, key string, arg A) (R, error)
 	spread func(error) bool
-	// start runs a shared call as work of the client.
 	start  func(func(context.Context)) error
 	shards [64]turnShard[A, R]
 }
-
-// sideBySide is how many calls for a key run at a time.
-const sideBySide = 2
 
 type turnShard[A, R any] struct {
 	mu    sync.Mutex
@@ -45,19 +42,22 @@ type turn[A, R any] struct {
 	err  error
 }
 
-func newTurns[A, R any](
-	run func(context.Context, string, A) (R, error), spread func(error) bool, start func(func(context.Context)) error,
-) *turns[A, R] {
-	return &turns[A, R]{run: run, spread: spread, start: start}
+// New makes Turns of so many calls at a time: run makes the call, and for a shared one its ctx has no
+// deadline; spread reports whether a failure concerns those who wait as well;
+// start runs a shared call as work of the client.
+func New[A, R any](
+	atOnce int, run func(context.Context, string, A) (R, error), spread func(error) bool, start func(func(context.Context)) error,
+) *Turns[A, R] {
+	return &Turns[A, R]{atOnce: atOnce, run: run, spread: spread, start: start}
 }
 
-// do gives the answer of a call that starts after do was called; shared says
+// Do gives the answer of a call that starts after Do was called; shared says
 // that others have it too.
-func (t *turns[A, R]) do(ctx context.Context, key string, arg A) (ans R, shared bool, err error) {
+func (t *Turns[A, R]) Do(ctx context.Context, key string, arg A) (ans R, shared bool, err error) {
 	s := &t.shards[shard(key)]
 	s.mu.Lock()
 	u := s.find(key)
-	if u == nil || u.calls < sideBySide {
+	if u == nil || u.calls < t.atOnce {
 		if u == nil {
 			s.under = append(s.under, underway[A, R]{key: key, calls: 1})
 		} else {
@@ -109,7 +109,7 @@ func (s *turnShard[A, R]) finish(u *underway[A, R]) {
 }
 
 // end closes a call and starts the next turn, if anyone waits for it.
-func (t *turns[A, R]) end(s *turnShard[A, R], key string, err error) {
+func (t *Turns[A, R]) end(s *turnShard[A, R], key string, err error) {
 	s.mu.Lock()
 	u := s.find(key)
 	next := u.next

@@ -1,4 +1,6 @@
-package cache
+// Package schema tells apart what types look like when they are encoded, and
+// what would be lost on the way.
+package schema
 
 import (
 	"encoding"
@@ -11,9 +13,9 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// schemaOf is a hash of all that decides how V is encoded: the codec, the
+// Of is a hash of all that decides how V is encoded: the codec, the
 // version given by hand, and the shape of the type down to its last field.
-func schemaOf[V any](codec string, version int) uint32 {
+func Of[V any](codec string, version int) uint32 {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s %d ", codec, version)
 	shape(h, reflect.TypeFor[V](), map[reflect.Type]int{})
@@ -79,8 +81,10 @@ func ownFormat(t reflect.Type) bool {
 		(has(t, jsonMarshaler) || has(t, textMarshaler) || has(t, binaryMarshaler) || has(t, msgpackMarshaler) || has(t, msgpackBytes))
 }
 
-// lossy reports what inside the type MessagePack would not give back as it
+// Lossy reports what inside the type MessagePack would not give back as it
 // was. Fields tagged msgpack:"-" are left out on purpose.
+func Lossy(t reflect.Type) error { return lossy(t, "the value", map[reflect.Type]bool{}) }
+
 func lossy(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 	if seen[t] {
 		return nil

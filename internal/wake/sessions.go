@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -23,12 +24,70 @@ const (
 // only is the name of a single server's node.
 const only = ""
 
+// Sessions keeps a session on each node of which a key was asked for, on that
+// of a single server or on a cluster's primaries. They end with the client.
+type Sessions struct {
+	client   *redstart.Client
+	tracking Tracking
+	live     func(ctx context.Context, s *Session) // see NewSessions
+
+	mu    sync.Mutex
+	nodes map[string]*node // by address; of a single server, one
+	slots slotTable        // of a cluster
+}
+
+// NewSessions makes none yet. live, if there is one, runs for as long as a
+// session is to: when it returns, or its context ends since the session was
+// lost, the session is closed.
+func NewSessions(c *redstart.Client, t Tracking, live func(ctx context.Context, s *Session)) *Sessions {
+	return &Sessions{client: c, tracking: t, live: live, nodes: map[string]*node{}}
+}
+
+// Up reports whether there is any session at present.
+func (w *Sessions) Up() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.nodes {
+		if n.state == up {
+			return true
+		}
+	}
+	return false
+}
+
+// Of gives the session of the node that has the key. While there is none it is
+// nil, and one is being made if that has a chance.
+func (w *Sessions) Of(key string) *Session {
+	_, s := w.sessionFor(key)
+	return s
+}
+
+// Refused reports whether the node that has the key does not track at all.
+func (w *Sessions) Refused(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	addr := only
+	if w.client.Mode() == rueidis.ClientModeCluster {
+		addr, _ = w.primaryOf(key)
+	}
+	n := w.nodes[addr]
+	return n != nil && n.refused
+}
+
+// Moved says that a node does not have a key that it was asked for.
+func (w *Sessions) Moved() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slots.stale = true
+}
+
 // node is the session of one server: the only one, or a cluster's primary.
 type node struct {
 	state   state
 	since   time.Time          // connecting
 	session *Session           // nil unless up
 	retryAt time.Time          // no session before, even if one is up
+	refused bool               // the last attempt was: there is no tracking
 	cancel  context.CancelFunc // ends the session; nil while down
 }
 
@@ -48,34 +107,9 @@ type slotTable struct {
 	askAt  time.Time // not asked for before
 }
 
-// watch makes the key's node tell of its next change, if there is a session for
-// it to tell on; nil means that there is none.
-func (w *Waker) watch(ctx context.Context, key string) (*Session, []byte) {
-	n, s := w.sessionFor(key)
-	if s == nil {
-		return nil, nil
-	}
-	// A node that is silent must not hold up the look at another.
-	looking, cancel := context.WithTimeout(ctx, pollTracked)
-	defer cancel()
-	current, err := value(s.Get(looking, key))
-	if err == nil {
-		return s, current
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if reply, ok := rueidis.IsRedisErr(err); ok {
-		_, moved := reply.IsMoved()
-		w.slots.stale = w.slots.stale || moved
-	} else if ctx.Err() == nil && looking.Err() != nil {
-		n.retryAt = time.Now().Add(retryLost)
-	}
-	return nil, nil
-}
-
 // sessionFor gives the session of the node that has the key. While there is
 // none it is nil, and one is being made if that has a chance.
-func (w *Waker) sessionFor(key string) (*node, *Session) {
+func (w *Sessions) sessionFor(key string) (*node, *Session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	addr := only
@@ -106,7 +140,7 @@ func (w *Waker) sessionFor(key string) (*node, *Session) {
 
 // primaryOf says where a key is, as far as is known, and sees to it that more
 // will be. The mutex is held.
-func (w *Waker) primaryOf(key string) (addr string, known bool) {
+func (w *Sessions) primaryOf(key string) (addr string, known bool) {
 	t := &w.slots
 	if (t.stale || t.Slots == nil) && !t.asking && !time.Now().Before(t.askAt) {
 		t.asking = w.client.Go(w.learn) == nil
@@ -118,7 +152,7 @@ func (w *Waker) primaryOf(key string) (addr string, known bool) {
 }
 
 // learn asks where the slots are, and ends the sessions of nodes that have none.
-func (w *Waker) learn(ctx context.Context) {
+func (w *Sessions) learn(ctx context.Context) {
 	w.mu.Lock()
 	w.slots.stale = false // what goes wrong from here on, the answer may not know
 	w.mu.Unlock()
@@ -144,21 +178,27 @@ func (w *Waker) learn(ctx context.Context) {
 }
 
 // run keeps a node's session for as long as its connection lasts.
-func (w *Waker) run(ctx context.Context, addr string, n *node) {
+func (w *Sessions) run(ctx context.Context, addr string, n *node) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s, err := w.open(ctx, addr)
 	w.mu.Lock()
 	if err != nil {
-		w.ended(n, retryAfter(ctx, err))
+		retry := retryAfter(ctx, err)
+		n.refused = retry == retryRefused
+		w.ended(n, retry)
 		w.mu.Unlock()
 		return
 	}
-	n.state, n.session, n.cancel = up, s, cancel
+	n.state, n.session, n.cancel, n.refused = up, s, cancel, false
 	w.mu.Unlock()
-	select {
-	case <-s.Lost():
-	case <-ctx.Done():
+	if w.live != nil {
+		w.live(ctx, s)
+	} else {
+		select {
+		case <-s.Lost():
+		case <-ctx.Done():
+		}
 	}
 	w.mu.Lock()
 	w.ended(n, retryLost)
@@ -168,21 +208,30 @@ func (w *Waker) run(ctx context.Context, addr string, n *node) {
 
 // ended notes that a node has no session, and that its slots may be elsewhere.
 // The mutex is held.
-func (w *Waker) ended(n *node, retry time.Duration) {
+func (w *Sessions) ended(n *node, retry time.Duration) {
 	n.state, n.session, n.cancel, n.retryAt = down, nil, nil, time.Now().Add(retry)
 	w.slots.stale = true
 }
 
-func (w *Waker) open(ctx context.Context, addr string) (*Session, error) {
-	t := Tracking{Told: w.wake}
+func (w *Sessions) open(ctx context.Context, addr string) (*Session, error) {
 	if addr == only {
-		return Open(ctx, w.client, t)
+		return Open(ctx, w.client, w.tracking)
 	}
 	at, known := w.client.Nodes()[addr]
 	if !known { // not yet, or no longer
 		return nil, errUnknownNode
 	}
-	return Open(ctx, at, t)
+	s, err := Open(ctx, at, w.tracking)
+	if err != nil {
+		return nil, err
+	}
+	if w.live != nil {
+		if err := s.in(ctx, w.Moved); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 var errUnknownNode = errors.New("redstart/wake: the client does not know the node")

@@ -1,4 +1,4 @@
-package cache
+package turns
 
 import (
 	"context"
@@ -7,14 +7,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func spawn(f func(context.Context)) error { go f(context.Background()); return nil }
 
 // Nobody gets an answer to a call that began before he asked.
 func TestTurnsAnswerNobodyFromThePast(t *testing.T) {
 	var clock atomic.Int64
-	ts := newTurns(func(context.Context, string, struct{}) (int64, error) {
+	ts := New(2, func(context.Context, string, struct{}) (int64, error) {
 		now := clock.Add(1)
 		for range 8 { // a call takes a while
 			runtime.Gosched()
@@ -28,7 +32,7 @@ func TestTurnsAnswerNobodyFromThePast(t *testing.T) {
 		wg.Go(func() {
 			for range 5000 {
 				asked := clock.Load()
-				began, shared, err := ts.do(context.Background(), "k", struct{}{})
+				began, shared, err := ts.Do(context.Background(), "k", struct{}{})
 				if err != nil || began <= asked {
 					t.Errorf("asked at %d, answered from %d, %v", asked, began, err)
 					return
@@ -53,7 +57,7 @@ func TestTurnsAnswerNobodyFromThePast(t *testing.T) {
 func TestTurnsFailures(t *testing.T) {
 	boom := errors.New("boom")
 	hold, began := make(chan struct{}), make(chan struct{}, 8)
-	ts := newTurns(func(_ context.Context, _ string, fail error) (int, error) {
+	ts := New(2, func(_ context.Context, _ string, fail error) (int, error) {
 		began <- struct{}{}
 		<-hold
 		return 1, fail
@@ -61,11 +65,11 @@ func TestTurnsFailures(t *testing.T) {
 		func(err error) bool { return errors.Is(err, boom) }, spawn)
 	results := make(chan error, 3)
 	for range 2 {
-		go func() { _, _, err := ts.do(context.Background(), "k", boom); results <- err }()
+		go func() { _, _, err := ts.Do(context.Background(), "k", boom); results <- err }()
 		<-began
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { _, _, err := ts.do(ctx, "k", nil); results <- err }()
+	go func() { _, _, err := ts.Do(ctx, "k", nil); results <- err }()
 	cancel()
 	if err := <-results; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller who left got %v", err)
