@@ -134,9 +134,12 @@ func (c *claim) ask(ctx context.Context, wait bool) (answer, error) {
 }
 
 // renew makes the lease last; false means that it is gone.
-func (c *claim) renew(ctx context.Context) (bool, error) {
+func (c *claim) renew(ctx context.Context) (bool, error) { return c.renewAbove(ctx, 0) }
+
+// renewAbove is renew, and makes the next token greater than this one.
+func (c *claim) renewAbove(ctx context.Context, token int64) (bool, error) {
 	l := c.lock
-	n, err := renewScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.terms.life, l.terms.lease, "0"}).AsInt64()
+	n, err := renewScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.terms.life, l.terms.lease, strconv.FormatInt(token, 10)}).AsInt64()
 	return n == 1, err
 }
 

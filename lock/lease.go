@@ -67,12 +67,12 @@ func (l *Lease) Context() context.Context { return l.ctx }
 // that it was lost. It is hardly needed, since that is done in the background:
 // only before something that must not be interrupted. One script.
 func (l *Lease) Extend(ctx context.Context) error {
-	for {
-		if err := l.ctx.Err(); err != nil {
+	for try := 1; ; try++ {
+		if l.ctx.Err() != nil {
 			return l.claim.fail("extend", context.Cause(l.ctx))
 		}
 		err := l.extend(ctx)
-		if err == nil || ctx.Err() != nil || !unknown(err) {
+		if err == nil || ctx.Err() != nil || !unknown(err) || try == tries {
 			return l.claim.fail("extend", err)
 		}
 	}
@@ -137,6 +137,9 @@ func (l *Lease) beat() {
 	}
 }
 
+// tries bounds how often a call is sent whose reply was lost. It finds what it did.
+const tries = 3
+
 // minTry is the shortest time that a renewal is waited for.
 const minTry = 10 * time.Millisecond
 
@@ -186,12 +189,12 @@ func (l *Lease) giveBack(ctx context.Context) error {
 		defer cancel()
 	}
 	unsure := false // whether an earlier try did it
-	for {
+	for try := 1; ; try++ {
 		held, err := l.claim.release(ctx)
 		switch {
 		case errors.Is(lost, errRanOut):
 			return l.claim.fail("release", lost)
-		case err != nil && unknown(err) && ctx.Err() == nil:
+		case err != nil && unknown(err) && ctx.Err() == nil && try < tries:
 			unsure = true
 			continue
 		case err != nil:
