@@ -252,7 +252,7 @@ func TestLostMessages(t *testing.T) {
 			}
 		}
 		// Nothing arrives any more, and nobody says so.
-		real := l.inbox.address
+		address := l.inbox.address
 		dead := func() {
 			l.inbox.mu.Lock()
 			defer l.inbox.mu.Unlock()
@@ -268,7 +268,7 @@ func TestLostMessages(t *testing.T) {
 		if l.inbox.up && l.inbox.missed >= missedMost {
 			t.Error("it is still believed in")
 		}
-		l.inbox.address = real
+		l.inbox.address = address
 		l.inbox.mu.Unlock()
 	})
 }
