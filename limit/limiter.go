@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redstart-go/redstart"
@@ -31,6 +32,11 @@ type Limiter struct {
 	keys     keys
 	plans    plans
 	clock    func() time.Duration // monotonic, since whenever
+	denials  *bounded[*denial]    // nil: off
+	hands    *bounded[*hand]      // nil: no batches
+	buckets  *bounded[*bucket]    // nil: not Local
+	lines    lines
+	out      atomic.Bool // the last call that needed the server did not reach it
 	stats    counters
 }
 
@@ -53,8 +59,22 @@ func New(client *redstart.Client, cfg Config) (*Limiter, error) {
 	if cfg.LimitsOf == nil {
 		l.plans.fixed = planOf(cfg.Limits)
 	}
+	if cfg.Denials > 0 {
+		l.denials = newBounded[*denial](cfg.Denials)
+	}
+	if cfg.Batch > 0 {
+		l.hands = newBounded[*hand](idsAtOnce)
+	}
+	if cfg.OnOutage == Local {
+		l.buckets = newBounded[*bucket](idsAtOnce)
+	}
 	return l, nil
 }
+
+// idsAtOnce bounds for how many ids units are kept in hand, or counted without
+// the server. Beyond it some are forgotten: those in hand are lost, those
+// counted come back.
+const idsAtOnce = 100_000
 
 // Limits are the limits of an id with their defaults, for headers and pages.
 func (l *Limiter) Limits(id string) ([]Limit, error) {
@@ -81,35 +101,57 @@ func (l *Limiter) TakeUpTo(ctx context.Context, id string, n int64) (Decision, e
 	return l.take(ctx, "take up to", id, 1, n)
 }
 
-// take takes at least the fewest and at most the most units.
+// take takes at least the fewest and at the most the most units.
 func (l *Limiter) take(ctx context.Context, op, id string, least, most int64) (Decision, error) {
 	p, err := l.plan(op, id)
 	if err != nil {
 		return Decision{}, err
 	}
-	if err := p.ever(least); err != nil {
+	if err := p.ever(min(least, most)); err != nil {
 		return Decision{}, l.refuse(op, err)
 	}
-	d, err := l.ask(ctx, id, p, least, most)
-	if err != nil {
-		return l.without(ctx, op, id, p, most, err)
+	if err := ctx.Err(); err != nil {
+		return Decision{}, l.refuse(op, err)
 	}
-	if d.Shadowed {
-		l.stats.shadowed.Add(1)
-	}
-	if d.Allowed {
-		l.stats.taken.Add(1)
+	var d Decision
+	if l.hands != nil {
+		d, err = l.batched(ctx, id, p, least, most)
 	} else {
-		l.stats.denied.Add(1)
+		d, err = l.direct(ctx, id, p, least, most)
 	}
+	if err != nil {
+		return l.without(ctx, op, id, p, least, most, err)
+	}
+	l.stats.count(d)
 	return d, nil
 }
 
-// ask lets the server decide.
-func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64) (Decision, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errTimeout)
+// direct is the way of a call without batches.
+func (l *Limiter) direct(ctx context.Context, id string, p plan, least, most int64) (Decision, error) {
+	d, gen, ok := l.denied(id, p, least)
+	if ok {
+		return d, nil
+	}
+	timed, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errTimeout)
 	defer cancel()
+	start := l.clock()
+	d, err := l.ask(timed, id, p, least, most)
+	if err == nil {
+		l.remember(id, p, least, start, d, gen)
+	}
+	return d, err
+}
+
+// ask lets the server decide, within the context's time.
+func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64) (d Decision, err error) {
 	k := l.keys.of(id)
+	if l.out.Load() {
+		defer func() {
+			if err == nil && l.out.CompareAndSwap(true, false) {
+				l.client.Notify(redstart.PatternInfo{Pattern: "limit", Template: l.template.String(), Event: "back"})
+			}
+		}()
+	}
 	if p.simple && least == most {
 		one := p.policies[0]
 		args := one.gcra[:]
@@ -154,19 +196,25 @@ const outagePause = time.Second
 
 // without decides when the server could not be asked, for an error that says
 // so; any other is the caller's.
-func (l *Limiter) without(ctx context.Context, op, id string, p plan, n int64, err error) (Decision, error) {
+func (l *Limiter) without(ctx context.Context, op, id string, p plan, least, most int64, err error) (Decision, error) {
 	err = l.fail(op, l.keys.of(id), err)
 	if ctx.Err() != nil || !redstart.Away(err) {
 		return Decision{}, err
 	}
-	l.stats.outage.Add(1)
-	most := p.policies[0].most()
-	d := Decision{Policy: p.policies[0].Name, Limit: most, Source: SourceOutage, Err: err}
-	if l.cfg.OnOutage == Deny {
-		d.RetryAfter = outagePause
-		return d, nil
+	if l.out.CompareAndSwap(false, true) {
+		l.client.Notify(redstart.PatternInfo{Pattern: "limit", Template: l.template.String(), Event: "outage", Err: err})
 	}
-	d.Allowed, d.Granted, d.Remaining = true, n, most
+	d := Decision{Policy: p.policies[0].Name, Limit: p.policies[0].most(), Source: SourceOutage}
+	switch l.cfg.OnOutage {
+	case Deny:
+		d.RetryAfter = outagePause
+	case Local:
+		d = l.local(id, p, least, most)
+	default:
+		d.Allowed, d.Granted, d.Remaining = true, most, d.Limit
+	}
+	d.Err = err
+	l.stats.count(d)
 	return d, nil
 }
 
@@ -185,6 +233,7 @@ func (l *Limiter) Refund(ctx context.Context, id string, n int64) error {
 		return l.refuse("refund", ErrUnits)
 	}
 	_, err := l.look(ctx, "refund", id, -n)
+	l.forget(id)
 	return err
 }
 
@@ -215,30 +264,13 @@ func (l *Limiter) Reset(ctx context.Context, id string) error {
 	k := l.keys.of(id)
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errTimeout)
 	defer cancel()
+	if l.hands != nil {
+		l.hands.drop(id)
+	}
 	err = l.client.Do(ctx, l.client.B().Del().Key(p.keys(k)...).Build()).Error()
+	if l.hands != nil {
+		l.hands.drop(id)
+	}
+	l.forget(id)
 	return l.fail("reset", k, cause(ctx, err))
 }
-
-// Wait takes n units of id as soon as they are there, sleeping for as long as
-// the server says in between. When they come later than the context's deadline
-// it says so at once, with context.DeadlineExceeded.
-func (l *Limiter) Wait(ctx context.Context, id string, n int64) error {
-	for {
-		d, err := l.take(ctx, "wait", id, n, n)
-		if err != nil || d.Allowed {
-			return err
-		}
-		if end, ok := ctx.Deadline(); ok && time.Until(end) < d.RetryAfter {
-			return l.refuse("wait", errLate)
-		}
-		timer := time.NewTimer(d.RetryAfter)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return l.refuse("wait", ctx.Err())
-		}
-	}
-}
-
-var errLate = fmt.Errorf("the units come later than the deadline: %w", context.DeadlineExceeded)
