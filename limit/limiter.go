@@ -158,7 +158,7 @@ func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64)
 		if most != 1 {
 			args = []string{decimal(most * one.num), one.gcra[1]}
 		}
-		reply, err := gcraScript.Exec(ctx, l.client, []string{k}, args).AsInt64()
+		reply, err := gcraScript.Exec(ctx, l.client, []string{k + one.suffix}, args).AsInt64()
 		if err != nil {
 			return Decision{}, cause(ctx, err)
 		}
