@@ -373,6 +373,6 @@ func checkTTL(b *bench, m *model, fail func(string, ...any)) {
 		fail("%s: the key lives for %d ms, %v at most is of use", m.Algorithm, ms-more, longest(m.policy))
 	default:
 		ran := time.Since(asked) + time.Since(b.ran)
-		b.ends[k] = max(b.ends[k], b.now+(ms-more+1)*1000+ran.Microseconds()) // it may have been written long before
+		b.ends[k] = max(b.ends[k], b.now+(ms-more+2)*1000+ran.Microseconds()) // it may have been written long before
 	}
 }
