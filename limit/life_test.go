@@ -111,7 +111,7 @@ func TestFrozenServer(t *testing.T) {
 			if wrong.Load() != 0 || allowed.Load() != wantAllowed {
 				t.Errorf("policy %d: %d wrong, %d allowed, want %d", policy, wrong.Load(), allowed.Load(), wantAllowed)
 			}
-			if time.Duration(longest.Load()) > timeout+500*time.Millisecond { // a busy machine
+			if time.Duration(longest.Load()) > timeout+300*time.Millisecond { // a busy machine, but less than a dial's deadline
 				t.Errorf("a decision took %v", time.Duration(longest.Load()))
 			}
 			if err := s.Continue(); err != nil {

@@ -37,7 +37,6 @@ type Limiter struct {
 	buckets   *bounded[*bucket]    // nil: not Local
 	lines     lines
 	places    chan struct{} // see place
-	answered  atomic.Int64  // when the server last did, on the clock
 	suspected atomic.Bool
 	out       atomic.Bool // the last call that needed the server did not reach it
 	stats     counters
@@ -154,17 +153,7 @@ func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64)
 		l.suspect(k, err)
 		return Decision{}, err
 	}
-	now := l.clock()
-	last := time.Duration(l.answered.Load())
-	if now-last < lively {
-		d, err = l.run(ctx, k, p, least, most)
-		<-l.places
-	} else {
-		d, err = l.aside(ctx, k, p, least, most)
-	}
-	if err == nil && now-last > lively/10 { // all callers share it
-		l.answered.Store(int64(now))
-	}
+	d, err = l.aside(ctx, k, p, least, most)
 	if err != nil {
 		err = cause(ctx, err)
 		l.suspect(k, err)
@@ -175,9 +164,6 @@ func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64)
 	}
 	return d, nil
 }
-
-// lively: a server that answered within this time is asked directly.
-const lively = 10 * time.Millisecond
 
 // aside asks from another goroutine, since a connection that is being made, or
 // whose queue is full, holds a call past its time.
@@ -277,7 +263,8 @@ func (l *Limiter) without(ctx context.Context, op, id string, p plan, least, mos
 
 // Peek says what id has, and takes nothing: Allowed when there is at least one
 // unit, Granted is 0. It is not answered from what this process remembers, and
-// while the server cannot be asked it is an error.
+// while the server cannot be asked it is an error. It, Refund and Reset may take
+// the client's DialTimeout longer than Config.Timeout.
 func (l *Limiter) Peek(ctx context.Context, id string) (Decision, error) {
 	return l.look(ctx, "peek", id, 0)
 }
