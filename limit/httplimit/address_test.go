@@ -175,9 +175,7 @@ func leftmost(r *http.Request, header string) string {
 // Whatever a client invents, through however many proxies: it is who connected
 // to the first of them. The recipe of the tutorials falls for it.
 func TestInventedHeadersChooseNothing(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := random(t)
 	const client = "203.0.113.7"
 	fooled, tries := 0, 20_000
 	for header, cfg := range map[string]Addresses{xff: {Proxies: ours}, fwd: {Proxies: ours, Header: Forwarded}} {

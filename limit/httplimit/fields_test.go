@@ -2,7 +2,6 @@ package httplimit
 
 import (
 	"maps"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -51,9 +50,7 @@ func TestPolicyField(t *testing.T) {
 
 // No limit is told with more than its rate, or a number that is no Integer.
 func TestQuotaNeverAboveTheRate(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := random(t)
 	for range 100_000 {
 		l := limit.Limit{
 			Rate: 1 + rnd.Int64N(1<<rnd.IntN(30)),

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -63,6 +65,17 @@ func limiter(t testing.TB, url string, cfg limit.Config) *limit.Limiter {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// random gives numbers that REDSTART_SEED=n gives again.
+func random(t testing.TB) *rand.Rand {
+	t.Helper()
+	seed, err := strconv.ParseUint(os.Getenv("REDSTART_SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	t.Logf("REDSTART_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, seed))
 }
 
 // one is a key for tests that are not about keys.

@@ -3,6 +3,7 @@ package httplimit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -262,47 +263,56 @@ func TestLimiterFails(t *testing.T) {
 // what nobody knows.
 func TestOutage(t *testing.T) {
 	for _, tc := range []struct {
+		name   string
 		outage limit.Outage
 		want   []int
 		kind   string
 	}{
-		{limit.Allow, []int{200, 200, 200}, ""},
-		{limit.Deny, []int{503, 503, 503}, reducedCapacity},
-		{limit.Local, []int{200, 200, 429}, quotaExceeded},
+		{"allow", limit.Allow, []int{200, 200, 200}, ""},
+		{"deny", limit.Deny, []int{503, 503, 503}, reducedCapacity},
+		{"local", limit.Local, []int{200, 200, 429}, quotaExceeded},
 	} {
-		server := inProcess(t)
-		denied := 0
-		l := limiter(t, server.URL(), limit.Config{
-			Limits:   []limit.Limit{{Name: "seen", Rate: 3, Per: time.Hour, Shadow: true}, {Name: "hour", Rate: 2, Per: time.Hour}},
-			OnOutage: tc.outage,
-		})
-		s := serve(t, l, Config{OnFailure: Refuse, Events: Events{Denied: func(Info) { denied++ }}})
-		if err := server.Close(); err != nil {
-			t.Fatal(err)
+		for _, shadowAt := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, the shadow at %d", tc.name, shadowAt), func(t *testing.T) {
+				limits := []limit.Limit{{Name: "hour", Rate: 2, Per: time.Hour}}
+				limits = slices.Insert(limits, shadowAt, limit.Limit{Name: "seen", Rate: 3, Per: time.Hour, Shadow: true})
+				outage(t, limits, tc.outage, tc.want, tc.kind)
+			})
 		}
-		refused := 0
-		for i, want := range tc.want {
-			a := s.get()
-			if a.status != want {
-				t.Fatalf("%d, request %d: %d, want %d: %s", tc.outage, i, a.status, want, a.body)
-			}
-			if e := a.field(t, "RateLimit-Policy"); len(e) != 1 || e[0].name != "hour" {
-				t.Errorf("RateLimit-Policy: %v", e)
-			}
-			if e := a.field(t, "RateLimit"); (e != nil) != (tc.outage == limit.Local) {
-				t.Errorf("%d: RateLimit: %v", tc.outage, e)
-			}
-			if want == http.StatusOK {
-				continue
-			}
-			refused++
-			if kind, _ := a.problem(t); kind != tc.kind || a.retry(t) < 1 {
-				t.Errorf("%d: %v, %s", tc.outage, a.header, a.body)
-			}
+	}
+}
+
+func outage(t *testing.T, limits []limit.Limit, policy limit.Outage, statuses []int, problem string) {
+	t.Helper()
+	server := inProcess(t)
+	denied := 0
+	l := limiter(t, server.URL(), limit.Config{Limits: limits, OnOutage: policy})
+	s := serve(t, l, Config{OnFailure: Refuse, Events: Events{Denied: func(Info) { denied++ }}})
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for i, want := range statuses {
+		a := s.get()
+		if a.status != want {
+			t.Fatalf("request %d: %d, want %d: %s", i, a.status, want, a.body)
 		}
-		if denied != refused {
-			t.Errorf("%d: told of %d denials, there were %d", tc.outage, denied, refused)
+		if e := a.field(t, "RateLimit-Policy"); len(e) != 1 || e[0].name != "hour" {
+			t.Errorf("RateLimit-Policy: %v", e)
 		}
+		if e := a.field(t, "RateLimit"); (e != nil) != (policy == limit.Local) {
+			t.Errorf("RateLimit: %v", e)
+		}
+		if want == http.StatusOK {
+			continue
+		}
+		refused++
+		if kind, _ := a.problem(t); kind != problem || a.retry(t) < 1 {
+			t.Errorf("%v, %s", a.header, a.body)
+		}
+	}
+	if denied != refused {
+		t.Errorf("told of %d denials, there were %d", denied, refused)
 	}
 }
 

@@ -1,12 +1,16 @@
 package httplimit
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/redstart-go/redstart/limit"
@@ -75,4 +79,49 @@ func proxy(t *testing.T, target string) string {
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// Over a Unix socket there is no address: the proxy on it is believed only
+// where the service says so.
+func TestSocket(t *testing.T) {
+	for _, tc := range []struct {
+		cfg    Addresses
+		status int
+	}{{Addresses{}, http.StatusBadRequest}, {Addresses{Socket: true}, http.StatusOK}} {
+		dir, err := os.MkdirTemp("", "socket") // a socket's path must be short
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		path := filepath.Join(dir, "s")
+		on, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := New(limiter(t, inProcess(t).URL(), limit.Config{Limits: []limit.Limit{limit.PerHour(1)}}), Config{Key: byAddress(t, tc.cfg)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(on) }()
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://shop/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set(xff, "203.0.113.7")
+		reply, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = reply.Body.Close()
+		if reply.StatusCode != tc.status {
+			t.Errorf("%+v: %d, want %d", tc.cfg, reply.StatusCode, tc.status)
+		}
+		_ = server.Close()
+		<-ended
+	}
 }
