@@ -9,7 +9,6 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -88,12 +87,7 @@ func TestSocket(t *testing.T) {
 		cfg    Addresses
 		status int
 	}{{Addresses{}, http.StatusBadRequest}, {Addresses{Socket: true}, http.StatusOK}} {
-		dir, err := os.MkdirTemp("", "socket") // a socket's path must be short
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		path := filepath.Join(dir, "s")
+		path := filepath.Join(t.TempDir(), "s")
 		on, err := net.Listen("unix", path)
 		if err != nil {
 			t.Fatal(err)
