@@ -360,4 +360,3 @@ func manyNaive(t *testing.T, seed uint64, keys, callers int) (again, absences, s
 	})
 	return again, absences, stale
 }
-

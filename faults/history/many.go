@@ -83,7 +83,7 @@ func ManyLoads(events []Event, died func(key uint32) int) []string {
 func ManyAnswers(events []Event, truth func(key uint32) Truth, away bool) []string {
 	var wrong []string
 	for _, e := range events {
-		what := ""
+		var what string
 		switch is := truth(e.Key); {
 		case e.Kind == Alien:
 			what = fmt.Sprintf("the value of %d", e.Version)
