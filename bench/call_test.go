@@ -72,7 +72,7 @@ func costsOf(ns, allocs float64) [][]cost.Call {
 
 func reportOf(ns, allocs float64) report {
 	call := section{Name: "call", Control: "rueidis", Noise: 0.012}
-	peers := []cost.Policy{{Name: "nothing"}, {Name: cost.Ours}, {Name: cost.Sony}, {Name: cost.Failsafe}}
+	peers := []cost.Contestant{{Name: "nothing"}, {Name: cost.Ours}, {Name: cost.Sony}, {Name: cost.Failsafe}}
 	return report{
 		Server: "Redis server v=7.0.15 sha=00000000:0", Go: "go1.26.8", CPUs: 2, Date: "2026-11-24", Rounds: 11,
 		Sections: []section{

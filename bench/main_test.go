@@ -89,7 +89,7 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{[]string{"--help"}, 0, "-rounds"},
-		{[]string{"--only", "hit,nothing"}, 2, "there are hit, struct, stampede, call, layer"},
+		{[]string{"--only", "hit,nothing"}, 2, "there are hit, near, many, struct, stampede, call, layer"},
 		{[]string{"--rounds", "0"}, 2, "at least one round"},
 		{[]string{"hit"}, 2, "flags only"},
 		{[]string{"--guarantees", "x", "--quick"}, 2, "--guarantees needs 9 rounds"},
