@@ -27,10 +27,10 @@ type (
 
 // Place is where a contestant asks.
 type Place struct {
-	Address string
-	URL     string
-	Callers int           // at once
-	TTL     time.Duration // of what is stored
+	Address string        `json:"address"`
+	URL     string        `json:"url"`
+	Callers int           `json:"callers"` // at once
+	TTL     time.Duration `json:"ttl"`     // of what is stored
 }
 
 // Contestant of the stampede, as the parent and its children know it.

@@ -33,9 +33,10 @@ const (
 
 // Contestants that are named in what is said about the figures.
 const (
-	Ours   = "redstart"
-	Warm   = "redstart, near"
-	Packed = "redstart, msgpack"
+	Ours     = "redstart"
+	Warm     = "redstart, near"
+	Packed   = "redstart, msgpack"
+	Decoding = "msgpack, decoding alone"
 )
 
 var (
@@ -207,7 +208,7 @@ func decoding(c *Clients, codec cache.Codec[product.Product], value func(id int)
 			return cost.Contestant{}, err
 		}
 	}
-	return cost.Contestant{Name: "msgpack, decoding alone", About: "of as many, which are in the process", Loop: cost.Repeat(func() error {
+	return cost.Contestant{Name: Decoding, About: "of as many, which are in the process", Loop: cost.Repeat(func() error {
 		got := make([]product.Product, Items)
 		for i, payload := range payloads {
 			var err error

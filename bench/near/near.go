@@ -42,7 +42,7 @@ const (
 
 // Struct takes 1 KiB of memory: a product of some 860 bytes as JSON, and bytes that nobody encodes.
 type Struct struct {
-	Product product.Product
+	Product product.Product                               `json:"product"`
 	Rest    [1024 - unsafe.Sizeof(product.Product{})]byte `json:"-" msgpack:"-"`
 }
 
@@ -220,13 +220,13 @@ func warm[V any](ctx context.Context, entries *cache.Cache[int, V], value func(i
 }
 
 func addSturdyc[V any](ctx context.Context, h *Hits, value func(id int) V) error {
-	held := sturdyc.New[V](room, 64, ttl, 10)
+	held := sturdyc.New[V](room, 64, ttl, 10, sturdyc.WithNoContinuousEvictions()) // whose goroutine never ends
 	for id := first; id < first+keys; id++ {
 		held.Set(strconv.Itoa(id), value(id))
 	}
 	missed := func(context.Context) (v V, err error) { return v, errMiss }
 	look := func(id int) (V, error) { return held.GetOrFetch(ctx, strconv.Itoa(id), missed) }
-	return add(h, "sturdyc", "GetOrFetch; its keys are text", value, look, func(id int) error {
+	return add(h, "sturdyc", "GetOrFetch, without continuous evictions; its keys are text", value, look, func(id int) error {
 		_, err := held.GetOrFetch(ctx, strconv.Itoa(id), missed)
 		return err
 	})

@@ -53,6 +53,26 @@ func TestTheRestOfThePageStays(t *testing.T) {
 	}
 }
 
+// A row that make bench shares keeps what that wrote, whoever was first.
+func TestFiguresOfSpeedStay(t *testing.T) {
+	const speed = "<br>1.7 times \\| otter"
+	fresh := rewrite("", Row{ID: "C1", Test: "a", Figure: "b"})
+	benchFirst := strings.Replace(fresh, "by push | | not yet: "+notRun+" |", "by push | <br>`bench.TestX` | not yet: "+notRun+speed+" |", 1)
+	if benchFirst == fresh {
+		t.Fatal("C6 does not look as it did")
+	}
+	page := rewrite(benchFirst, Row{ID: "C1", Test: "a", Figure: "b"})
+	if page != benchFirst {
+		t.Errorf("another row's figure changed\n%s\nto\n%s", benchFirst, page)
+	}
+	for _, figure := range []string{"0 stale", "0 stale | of 7"} {
+		page = rewrite(page, Row{ID: "C6", Test: "faults.TestC6", Figure: figure})
+		if want := "by push | `faults.TestC6`<br>`bench.TestX` | " + cell(figure) + speed + " |\n"; !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
+
 func TestUpdatesAtOnceLoseNone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "GUARANTEES.md")
 	var wg sync.WaitGroup
