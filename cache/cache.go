@@ -121,8 +121,9 @@ func (c *Cache[K, V]) Get(ctx context.Context, id K) (V, error) {
 // GetEntry is Get with what is known of the value.
 func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	if c.near != nil {
-		if e, found, err := c.nearEntry(id); found {
-			return e, err
+		if it, ok := c.near.Hit(id); ok {
+			c.stats.near.Add(1)
+			return c.nearEntry(it)
 		}
 	}
 	k, err := c.key.One(id)

@@ -91,24 +91,28 @@ func (c *Cache[K, V]) many(ctx context.Context, ids []K) *many[K, V] {
 
 // run brings every id to its end, but for those that are not to be cached.
 func (m *many[K, V]) run() {
-	m.keys = m.key.All(m.ids, func(i int, err error) { m.got[i].Err = m.failRead("get", "", err) })
+	m.open = make([]int, len(m.ids))
+	for i := range m.open {
+		m.open[i] = i
+	}
+	if m.near != nil {
+		m.open = m.lookNear(m.open)
+	}
+	m.keys = m.key.All(m.ids, m.open, func(i int, err error) { m.got[i].Err = m.failRead("get", "", err) })
 	if m.cfg.Tags != nil || m.cfg.Clearable {
 		m.labels = make([][]stamp.Label, len(m.ids))
 	}
-	m.open = make([]int, 0, len(m.ids))
-	for i, k := range m.keys {
-		if k == "" {
-			continue
+	m.open = slices.DeleteFunc(m.open, func(i int) bool {
+		k := m.keys[i]
+		if k == "" || m.labels == nil {
+			return k == ""
 		}
-		if m.labels != nil {
-			var err error
-			if m.labels[i], err = m.terms.Known(m.ids[i]); err != nil {
-				m.got[i].Err = m.failRead("get", k, err)
-				continue
-			}
+		var err error
+		if m.labels[i], err = m.terms.Known(m.ids[i]); err != nil {
+			m.got[i].Err = m.failRead("get", k, err)
 		}
-		m.open = append(m.open, i)
-	}
+		return err != nil
+	})
 	pauses := m.pauses()
 	for again, most := 0, maxAgain; len(m.open) > 0; again++ {
 		slices.Sort(m.open)
@@ -142,7 +146,7 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 	if again > 0 {
 		from = from.Over(m.client)
 	}
-	if m.near != nil {
+	if m.near != nil && again > 0 {
 		open = m.lookNear(open)
 	}
 	rest := open

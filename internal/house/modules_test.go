@@ -61,6 +61,7 @@ var allowed = map[string]dependencies{
 		"github.com/redis/go-redis/v9",
 		"github.com/go-redis/cache/v9",
 		"github.com/viccon/sturdyc",
+		"github.com/maypok86/otter/v2",
 		"github.com/tinylib/msgp",
 		"github.com/sony/gobreaker/v2",
 		"github.com/failsafe-go/failsafe-go",

@@ -1,4 +1,4 @@
-package main
+package askers
 
 import (
 	"context"
@@ -15,7 +15,8 @@ import (
 // everyone the lock's time.
 type pubSub struct {
 	client rueidis.Client
-	load   loader
+	load   Loader
+	ttl    time.Duration
 	conn   rueidis.DedicatedClient // for subscriptions
 	free   func()
 
@@ -33,18 +34,16 @@ type pubSubFlight struct {
 // pubSubLock is how long a lock lasts.
 const pubSubLock = 5 * time.Second
 
-func joinPubSub(_ context.Context, r role, load loader) (askers, error) {
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{r.Address}})
+func joinPubSub(_ context.Context, at Place, load Loader) (Asker, func(), error) {
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{at.Address}})
 	if err != nil {
-		return askers{}, err
+		return nil, nil, err
 	}
-	p := &pubSub{client: client, load: load, flights: map[string]*pubSubFlight{}, waiting: map[string]chan struct{}{}}
+	p := &pubSub{client: client, load: load, ttl: at.TTL, flights: map[string]*pubSubFlight{}, waiting: map[string]chan struct{}{}}
 	p.conn, p.free = client.Dedicate()
 	p.conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(m rueidis.PubSubMessage) { p.wake(m.Channel) }})
-	return askers{
-		ask:   func(ctx context.Context, id int) (string, error) { return p.get(ctx, plainKey(id)) },
-		close: func() { p.free(); client.Close() },
-	}, nil
+	return func(ctx context.Context, id int) (string, error) { return p.get(ctx, key(id)) },
+		func() { p.free(); client.Close() }, nil
 }
 
 // get lets the callers of a process share a flight.
@@ -105,7 +104,7 @@ func (p *pubSub) fill(ctx context.Context, key, token string) (string, error) {
 		b().Eval().Script(unlock).Numkeys(1).Key(key + ":lock").Arg(token).Build(),
 	}
 	if err == nil {
-		done = append([]rueidis.Completed{b().Set().Key(key).Value(value).Ex(ttl).Build()}, done...)
+		done = append([]rueidis.Completed{b().Set().Key(key).Value(value).Ex(p.ttl).Build()}, done...)
 	}
 	for _, r := range p.client.DoMulti(ctx, done...) {
 		if err == nil {
