@@ -14,6 +14,7 @@ type Lock struct {
 	client   *redstart.Client
 	cfg      Config
 	template *key.Template
+	terms    terms
 	inbox    *inbox
 }
 
@@ -23,7 +24,7 @@ func New(client *redstart.Client, cfg Config) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lock{client: client, cfg: cfg, template: template, inbox: inboxOf(client)}, nil
+	return &Lock{client: client, cfg: cfg, template: template, terms: termsOf(cfg), inbox: inboxOf(client)}, nil
 }
 
 // Do waits for the lock, calls fn and releases the lock, also when fn panics.
@@ -74,7 +75,7 @@ func (l *Lock) do(ctx context.Context, id string, m mode, fn func(ctx context.Co
 func (l *Lock) acquire(ctx, parent context.Context, id string, m mode, wait bool) (*Lease, error) {
 	k, err := l.template.Key(id)
 	if err != nil {
-		return nil, l.fail("acquire", "", err)
+		return nil, l.noKey(err)
 	}
 	c := &claim{lock: l, key: k, keys: keysOf(k), owner: l.inbox.owner(m)}
 	g, err := c.take(ctx, wait)
