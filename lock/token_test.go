@@ -78,7 +78,7 @@ func TestForeignKey(t *testing.T) {
 // however long the message was on its way.
 func TestNotice(t *testing.T) {
 	now := time.Now()
-	const µs = int64(time.Second / time.Microsecond)
+	const us = int64(time.Second / time.Microsecond)
 	lasts := time.Second
 	for name, x := range map[string]struct {
 		known  moment
@@ -86,13 +86,12 @@ func TestNotice(t *testing.T) {
 		since  time.Time
 		usable bool
 	}{
-		"prompt":                     {moment{now.Add(-time.Second), 10 * µs}, notice{1, 11 * µs, 12 * µs, now}, now, true},
-		"late":                       {moment{now.Add(-time.Second), 10 * µs}, notice{1, 10*µs + 200_000, 11*µs + 200_000, now}, now.Add(-800 * time.Millisecond), false},
-		"the clock was set forward":  {moment{now.Add(-time.Second), 10 * µs}, notice{1, 3600 * µs, 3601 * µs, now}, now, true},
-		"the clock was set back":     {moment{now.Add(-time.Second), 10 * µs}, notice{1, 1 * µs, 2 * µs, now}, now.Add(-10 * time.Second), false},
-		"before anything is known":   {moment{now.Add(-300 * time.Millisecond), 0}, notice{1, 11 * µs, 12 * µs, now}, now.Add(-300 * time.Millisecond), true},
-		"no token":                   {moment{now, 10 * µs}, notice{0, 10 * µs, 11 * µs, now}, now, false},
-		"of a lease that ended soon": {moment{now.Add(-time.Second), 10 * µs}, notice{1, 10 * µs, 11 * µs, now}, now.Add(-time.Second), false},
+		"prompt":                     {moment{now.Add(-time.Second), 10 * us}, notice{1, 11 * us, 12 * us, now}, now, true},
+		"late":                       {moment{now.Add(-time.Second), 10 * us}, notice{1, 10*us + 200_000, 11*us + 200_000, now}, now.Add(-800 * time.Millisecond), false},
+		"the clock was set forward":  {moment{now.Add(-time.Second), 10 * us}, notice{1, 3600 * us, 3601 * us, now}, now, true},
+		"the clock was set back":     {moment{now.Add(-time.Second), 10 * us}, notice{1, 1 * us, 2 * us, now}, now.Add(-10 * time.Second), false},
+		"no token":                   {moment{now, 10 * us}, notice{0, 10 * us, 11 * us, now}, now, false},
+		"of a lease that ended soon": {moment{now.Add(-time.Second), 10 * us}, notice{1, 10 * us, 11 * us, now}, now.Add(-time.Second), false},
 	} {
 		g, ok := x.n.grant(x.known)
 		if ok != x.usable || math.Abs(float64(g.since.Sub(x.since))) > float64(time.Millisecond) || g.lasts != lasts {
