@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -243,9 +244,14 @@ func tillOf(t *testing.T, server *redstarttest.Server, id string, lease *lock.Le
 		t.Error(err)
 		return time.Time{}
 	}
-	var token, till int64
-	if _, err := fmt.Sscan(fmt.Sprint(text), &token, &till); err != nil || token != lease.Token() {
-		t.Errorf("%s: the state is %v (%v), not of token %d", id, text, err, lease.Token())
+	fields := strings.Fields(fmt.Sprint(text)) // token, whether others are about, end, holder
+	if len(fields) != 4 || fields[0] != fmt.Sprintf("%016d", lease.Token()) {
+		t.Errorf("%s: the state is %v, not of token %d", id, text, lease.Token())
+		return time.Time{}
+	}
+	till, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil {
+		t.Error(err)
 	}
 	return time.UnixMicro(till)
 }

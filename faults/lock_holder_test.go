@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -104,8 +105,8 @@ func (h *holder) close() {
 		h.cancel()
 		h.work.Wait()
 	}
-	for i := len(h.end) - 1; i >= 0; i-- {
-		h.end[i]()
+	for _, end := range slices.Backward(h.end) {
+		end()
 	}
 }
 
@@ -149,11 +150,11 @@ const (
 // acquire waits for a lock; shared says that its holder bears others.
 func (h *holder) acquire(ctx context.Context, kind, id string, shared bool) (grip, error) {
 	h.begun.Add(1)
-	switch {
-	case h.arg.Recipe == lockPoll:
+	switch h.arg.Recipe {
+	case lockPoll:
 		err := h.recipe.Acquire(ctx, id)
 		return grip{rand.Uint64N(1 << 62), func() error { return nil }, func(ctx context.Context) error { return h.recipe.Release(ctx, id) }}, err
-	case h.arg.Recipe == lockPop: // who wants to begin puts one into the list
+	case lockPop: // who wants to begin puts one into the list
 		err := h.plain.Do(ctx, h.plain.B().Blpop().Key(id).Timeout(0).Build()).Error()
 		return grip{rand.Uint64N(1 << 62), func() error { return nil }, func(ctx context.Context) error {
 			return h.plain.Do(ctx, h.plain.B().Lpush().Key(id).Element("1").Build()).Error()
