@@ -1,0 +1,2 @@
+// Package lock gives one of many processes the right to do something.
+package lock

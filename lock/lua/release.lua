@@ -1,0 +1,26 @@
+-- Gives back what the owner has, be it a lease or a place in the queue, and
+-- grants what is free to those who wait.
+-- ARGV[3] the lease of whoever is granted it in ms, ARGV[4] how many may hold KEYS[2] (0: any number)
+-- reply: 1 when a lease was held, 0 when none was
+local was = 0
+if holder == owner then
+	till, holder, was = 0, '-', 1
+end
+if not text then
+	more = redis.call('EXISTS', KEYS[2], KEYS[3]) > 0
+end
+if not more then
+	if was == 1 then
+		store()
+	end
+	return was
+end
+sweep()
+if was == 0 then
+	was = redis.call('ZREM', KEYS[2], owner)
+	redis.call('ZREM', KEYS[3], owner)
+	redis.call('HDEL', KEYS[4], owner)
+end
+advance(tonumber(ARGV[3]), tonumber(ARGV[4]))
+storeAll()
+return was
