@@ -6,11 +6,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/redstart-go/redstart"
 )
 
 var (
+	//go:embed lua/read.lua
+	readText string
+	//go:embed lua/acquire_free.lua
+	acquireFreeText string
+	//go:embed lua/release_free.lua
+	releaseFreeText string
 	//go:embed lua/state.lua
 	stateText string
 	//go:embed lua/acquire.lua
@@ -20,15 +27,15 @@ var (
 	//go:embed lua/release.lua
 	releaseText string
 
-	acquireScript = redstart.NewScript("lock/acquire", stateText+acquireText)
-	renewScript   = redstart.NewScript("lock/renew", stateText+renewText)
-	releaseScript = redstart.NewScript("lock/release", stateText+releaseText)
+	acquireScript = redstart.NewScript("lock/acquire", readText+acquireFreeText+stateText+acquireText)
+	renewScript   = redstart.NewScript("lock/renew", readText+stateText+renewText)
+	releaseScript = redstart.NewScript("lock/release", readText+releaseFreeText+stateText+releaseText)
 )
 
 const (
 	// atFirst bounds a lease that was not renewed yet.
 	atFirst = time.Second
-	// kept is how long a lock's counter outlives its last lease. Without it the
+	// kept is how long, at least, a lock's counter outlives its last lease. Without it the
 	// clock alone makes tokens grow, so it has to outlive what clocks are wrong
 	// by, of one server that is set back or of another after a failover.
 	kept = time.Hour
@@ -54,26 +61,43 @@ type claim struct {
 // keysOf are the keys of a lock, all in the slot of the first. No id gives such
 // names: it would have its percent sign escaped.
 func keysOf(k string) []string {
-	tagged := k
-	if open := strings.IndexByte(k, '{'); open < 0 {
-		tagged = "{" + k + "}"
+	const s, q, a = ":%shared", ":%queue", ":%about"
+	all := make([]byte, 0, 4*(len(k)+len(s)+2)) // one piece of memory
+	keys := []string{k, "", "", ""}
+	tagged := strings.IndexByte(k, '{') >= 0
+	for i, suffix := range []string{s, q, a} {
+		begin := len(all)
+		if tagged {
+			all = append(all, k...)
+		} else {
+			all = append(append(append(all, '{'), k...), '}')
+		}
+		all = append(all, suffix...)
+		keys[i+1] = unsafe.String(&all[begin], len(all)-begin)
 	}
-	return []string{k, tagged + ":%shared", tagged + ":%queue", tagged + ":%about"}
+	return keys
 }
 
-// short is how long a lease lasts that nobody renewed yet.
-func (l *Lock) short() time.Duration { return min(atFirst, l.cfg.Lease) }
+// terms are what scripts are told of a family of locks.
+type terms struct {
+	short    time.Duration // how long a lease lasts that nobody renewed yet
+	grant    string        // the same
+	lease    string
+	life     string // how long the keys stay after a change
+	limit    string // how many may share the lock; 0: any number, beside those who want it alone
+	believed string
+}
 
-// life is how long the keys stay after a change.
-func (l *Lock) life() string { return millis(kept + l.cfg.Lease) }
-
-// limit is how many may share the lock; any number beside those who want it
-// alone.
-func (l *Lock) limit() string {
-	if l.cfg.Permits == 1 {
-		return "0"
+func termsOf(cfg Config) terms {
+	t := terms{
+		short: min(atFirst, cfg.Lease), lease: millis(cfg.Lease), life: millis(2*kept + cfg.Lease), limit: "0",
+		believed: millis(believed),
 	}
-	return strconv.Itoa(l.cfg.Permits)
+	t.grant = millis(t.short)
+	if cfg.Permits > 1 {
+		t.limit = strconv.Itoa(cfg.Permits)
+	}
+	return t
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -88,10 +112,13 @@ type answer struct {
 }
 
 // ask sends the claim. It may be sent any number of times.
-func (c *claim) ask(ctx context.Context, waits time.Duration) (answer, error) {
-	l := c.lock
-	m, err := acquireScript.Exec(ctx, l.client, c.keys,
-		[]string{c.owner, l.life(), millis(l.short()), millis(waits), l.limit()}).ToMessage()
+func (c *claim) ask(ctx context.Context, wait bool) (answer, error) {
+	l, t := c.lock, &c.lock.terms
+	waits := "0"
+	if wait {
+		waits = t.believed
+	}
+	m, err := acquireScript.Exec(ctx, l.client, c.keys, []string{c.owner, t.life, t.grant, waits, t.limit}).ToMessage()
 	if err != nil {
 		return answer{}, err
 	}
@@ -107,9 +134,12 @@ func (c *claim) ask(ctx context.Context, waits time.Duration) (answer, error) {
 }
 
 // renew makes the lease last; false means that it is gone.
-func (c *claim) renew(ctx context.Context) (bool, error) {
+func (c *claim) renew(ctx context.Context) (bool, error) { return c.renewAbove(ctx, 0) }
+
+// renewAbove is renew, and makes the next token greater than this one.
+func (c *claim) renewAbove(ctx context.Context, token int64) (bool, error) {
 	l := c.lock
-	n, err := renewScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.life(), millis(l.cfg.Lease), "0"}).AsInt64()
+	n, err := renewScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.terms.life, l.terms.lease, strconv.FormatInt(token, 10)}).AsInt64()
 	return n == 1, err
 }
 
@@ -117,7 +147,7 @@ func (c *claim) renew(ctx context.Context) (bool, error) {
 // there was no lease.
 func (c *claim) release(ctx context.Context) (bool, error) {
 	l := c.lock
-	n, err := releaseScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.life(), millis(l.short()), l.limit()}).AsInt64()
+	n, err := releaseScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.terms.life, l.terms.grant, l.terms.limit}).AsInt64()
 	return n == 1, err
 }
 

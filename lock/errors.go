@@ -17,6 +17,8 @@ var (
 	// ErrReleased: the lease was released. It is the cause with which its
 	// context ends then.
 	ErrReleased error = &denial{"the lease was released"}
+	// ErrFenced: a later holder has been here; nothing was written.
+	ErrFenced error = &denial{"a later token has been seen"}
 )
 
 // denial is an answer that changed nothing.

@@ -70,7 +70,9 @@ func inboxOf(c *redstart.Client) *inbox {
 
 // owner gives a name that no claim had before.
 func (b *inbox) owner(m mode) string {
-	return string(m) + b.address + "." + strconv.FormatUint(b.claims.Add(1), 36)
+	var digits [13]byte
+	n := strconv.AppendUint(digits[:0], b.claims.Add(1), 36)
+	return string(m) + b.address + "." + "000000000"[min(len(n), 9):] + string(n) // one length: the state is overwritten in place
 }
 
 // join listens for an owner, before he asks: the message may be sent with the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redstart-go/redstart"
@@ -20,13 +21,14 @@ type Lease struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
-	ends    time.Time // counted from before the server granted it
-	beat    *time.Timer
-	end     *time.Timer
-	over    bool // released or lost
-	release sync.Once
-	result  error // of Release
+	mu    sync.Mutex
+	ends  time.Time   // counted from before the server granted it
+	timer *time.Timer // for the next renewal; while one is under way, for the end
+	over  bool        // released or lost
+
+	renewing atomic.Bool
+	release  sync.Once
+	result   error // of Release
 }
 
 // held is what a lease does at its server, or servers.
@@ -43,9 +45,7 @@ func newLease(parent context.Context, client *redstart.Client, claim held, lasts
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ends = g.since.Add(g.lasts - drift(g.lasts))
-	left := time.Until(l.ends)
-	l.end = time.AfterFunc(left, l.ranOut)
-	l.beat = time.AfterFunc(min(left/2, g.lasts/4), l.keep)
+	l.timer = time.AfterFunc(min(time.Until(l.ends)/2, g.lasts/4), l.beat)
 	return l
 }
 
@@ -67,12 +67,12 @@ func (l *Lease) Context() context.Context { return l.ctx }
 // that it was lost. It is hardly needed, since that is done in the background:
 // only before something that must not be interrupted. One script.
 func (l *Lease) Extend(ctx context.Context) error {
-	for {
-		if err := l.ctx.Err(); err != nil {
+	for try := 1; ; try++ {
+		if l.ctx.Err() != nil {
 			return l.claim.fail("extend", context.Cause(l.ctx))
 		}
 		err := l.extend(ctx)
-		if err == nil || ctx.Err() != nil || !unknown(err) {
+		if err == nil || ctx.Err() != nil || !unknown(err) || try == tries {
 			return l.claim.fail("extend", err)
 		}
 	}
@@ -96,22 +96,32 @@ func (l *Lease) extend(ctx context.Context) error {
 	}
 	if ends := sent.Add(l.lasts - drift(l.lasts)); ends.After(l.ends) {
 		l.ends = ends
-		l.end.Reset(time.Until(ends))
 	}
-	l.beat.Reset(l.lasts / 3)
+	l.timer.Reset(min(l.lasts/3, time.Until(l.ends)))
 	return nil
 }
 
-// keep renews the lease in the background. What fails is tried again until the
-// lease ends.
-func (l *Lease) keep() {
-	_ = l.client.Go(func(context.Context) { // closed: it runs out
-		l.mu.Lock()
-		left, over := time.Until(l.ends), l.over
-		l.mu.Unlock()
-		if over || left <= 0 {
-			return
-		}
+// beat renews the lease in the background, or ends it. What fails is tried again
+// until the lease ends.
+func (l *Lease) beat() {
+	l.mu.Lock()
+	left, over := time.Until(l.ends), l.over
+	if !over && left > 0 {
+		l.timer.Reset(left)
+	}
+	l.mu.Unlock()
+	if over {
+		return
+	}
+	if left <= 0 {
+		l.lose(errRanOut)
+		return
+	}
+	if l.renewing.Swap(true) {
+		return
+	}
+	if err := l.client.Go(func(context.Context) {
+		defer l.renewing.Store(false)
 		ctx, cancel := context.WithTimeout(l.ctx, max(left/2, minTry)) // a silent connection must not cost all of it
 		defer cancel()
 		if err := l.extend(ctx); err == nil || errors.Is(err, ErrLost) {
@@ -120,25 +130,18 @@ func (l *Lease) keep() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if !l.over {
-			l.beat.Reset(left / 20)
+			l.timer.Reset(min(left/20, time.Until(l.ends)))
 		}
-	})
+	}); err != nil {
+		l.renewing.Store(false) // the client is closed: the lease runs out
+	}
 }
+
+// tries bounds how often a call is sent whose reply was lost. It finds what it did.
+const tries = 3
 
 // minTry is the shortest time that a renewal is waited for.
 const minTry = 10 * time.Millisecond
-
-func (l *Lease) ranOut() {
-	l.mu.Lock()
-	ended := !time.Now().Before(l.ends)
-	if !ended && !l.over {
-		l.end.Reset(time.Until(l.ends))
-	}
-	l.mu.Unlock()
-	if ended {
-		l.lose(errRanOut)
-	}
-}
 
 // lose ends the lease that is lost.
 func (l *Lease) lose(why error) {
@@ -155,8 +158,7 @@ func (l *Lease) stop() bool {
 		return false
 	}
 	l.over = true
-	l.beat.Stop()
-	l.end.Stop()
+	l.timer.Stop()
 	return true
 }
 
@@ -187,12 +189,12 @@ func (l *Lease) giveBack(ctx context.Context) error {
 		defer cancel()
 	}
 	unsure := false // whether an earlier try did it
-	for {
+	for try := 1; ; try++ {
 		held, err := l.claim.release(ctx)
 		switch {
 		case errors.Is(lost, errRanOut):
 			return l.claim.fail("release", lost)
-		case err != nil && unknown(err) && ctx.Err() == nil:
+		case err != nil && unknown(err) && ctx.Err() == nil && try < tries:
 			unsure = true
 			continue
 		case err != nil:

@@ -14,6 +14,7 @@ type Lock struct {
 	client   *redstart.Client
 	cfg      Config
 	template *key.Template
+	terms    terms
 	inbox    *inbox
 }
 
@@ -23,7 +24,7 @@ func New(client *redstart.Client, cfg Config) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lock{client: client, cfg: cfg, template: template, inbox: inboxOf(client)}, nil
+	return &Lock{client: client, cfg: cfg, template: template, terms: termsOf(cfg), inbox: inboxOf(client)}, nil
 }
 
 // Do waits for the lock, calls fn and releases the lock, also when fn panics.

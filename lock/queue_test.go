@@ -84,7 +84,7 @@ func TestQueue(t *testing.T) {
 		if err != nil || n != 0 {
 			t.Errorf("%d keys are left, %v", n, err)
 		}
-		if ms, err := clients[0].Do(t.Context(), clients[0].B().Pttl().Key(k).Build()).AsInt64(); err != nil || ms <= 0 || time.Duration(ms)*time.Millisecond > kept+defaultLease {
+		if ms, err := clients[0].Do(t.Context(), clients[0].B().Pttl().Key(k).Build()).AsInt64(); err != nil || ms <= 0 || time.Duration(ms)*time.Millisecond > 2*kept+defaultLease {
 			t.Errorf("the counter lives for %d ms, %v", ms, err)
 		}
 	})

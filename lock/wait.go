@@ -23,10 +23,8 @@ const (
 
 // take asks until the claim is granted or ctx ends.
 func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
-	waits := time.Duration(0)
 	var w *waiter
 	if wait {
-		waits = believed
 		w = c.lock.inbox.join(c.owner)
 		defer c.lock.inbox.leave(c.owner)
 	}
@@ -35,7 +33,7 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 	var retry time.Duration
 	for {
 		sent := time.Now()
-		a, err := c.ask(ctx, waits)
+		a, err := c.ask(ctx, wait)
 		switch {
 		case err != nil && ctx.Err() == nil && unknown(err): // it knows the owner again
 			asked = true
@@ -53,7 +51,7 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 			if listening {
 				c.lock.inbox.found()
 			}
-			return grant{token: a.token, since: sent, lasts: c.lock.short()}, nil
+			return grant{token: a.token, since: sent, lasts: c.lock.terms.short}, nil
 		case !wait:
 			return grant{}, ErrHeld
 		}

@@ -4,25 +4,13 @@
 -- ARGV[5] how many may hold KEYS[2] (0: any number)
 -- reply: the token; else the time, how long until a lease ends, how many are before the owner (-1: not in the queue)
 local grant, wait, limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local ends = now + grant * 1000
-if not text then
-	more = redis.call('EXISTS', KEYS[2], KEYS[3]) > 0
-end
 if holder == owner then
 	till = math.max(till, ends)
 	store()
 	return token
 end
-if not more then
-	if till == 0 and alone then
-		till, holder = ends, owner
-		issue()
-		store()
-		return token
-	end
-	if till > 0 and wait == 0 then
-		return {now, till - now, -1}
-	end
+if not more and till > 0 and wait == 0 then
+	return {now, till - now, -1}
 end
 
 sweep()

@@ -4,16 +4,9 @@
 -- reply: 1 when a lease was held, 0 when none was
 local was = 0
 if holder == owner then
-	till, holder, was = 0, '-', 1
-end
-if not text then
-	more = redis.call('EXISTS', KEYS[2], KEYS[3]) > 0
-end
-if not more then
-	if was == 1 then
-		store()
-	end
-	return was
+	till, was = 0, 1
+elseif not text and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
+	return 0
 end
 sweep()
 if was == 0 then

@@ -1,26 +1,5 @@
--- How every script of a lock begins: what stands at its keys.
--- KEYS[1] the state, a string: "<last token> <end of the one holder's lease> <1: look at the other keys too> <that holder>"
--- KEYS[2] the holders of shared leases and permits, a sorted set: owners by the end of their leases
--- KEYS[3] those who wait, a sorted set: owners by their arrival
--- KEYS[4] a hash: the token of an owner in KEYS[2], how long one in KEYS[3] is believed to be there
--- ARGV[1] the owner: x (alone) or s, the address of its inbox, a point and a number
+-- What scripts do with a lock that more than one has, or wants.
 -- ARGV[2] how long the keys live after this, in ms
--- Times are in microseconds of the server's clock: 16 digits, below 2^53.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local text = redis.call('GET', KEYS[1])
-local token, till, more, holder = 0, 0, true, '-'
-if text then
-	local a, b, c, d = string.match(text, '^(%d+) (%d+) ([01]) (%S+)$')
-	if not a then
-		return redis.error_reply('WRONGTYPE the key holds something that is not a lock')
-	end
-	token, till, more, holder = tonumber(a), tonumber(b), c == '1', d
-	if till <= now then
-		till, holder = 0, '-'
-	end
-end
-local owner = ARGV[1]
 local alone = string.sub(owner, 1, 1) == 'x'
 
 -- A token above all before it: by the counter, and without one by the clock.
@@ -30,7 +9,7 @@ local function issue()
 end
 
 local function store()
-	redis.call('SET', KEYS[1], string.format('%.0f %.0f %d %s', token, till, more and 1 or 0, holder), 'PX', ARGV[2])
+	redis.call('SET', KEYS[1], string.format('%016.0f %d %016.0f %s', token, more and 1 or 0, till, till > 0 and holder or '-'), 'PX', ARGV[2])
 end
 
 -- store for a lock that has, or had, more than one holder.
