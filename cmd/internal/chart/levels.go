@@ -73,7 +73,7 @@ func Levels(rows []Level, v Vessel, show Span) template.HTML {
 			if a.At < show.From || a.At > show.To {
 				continue
 			}
-			tone, h := Faint, 6.0
+			tone, h := Waited, 6.0
 			switch {
 			case !a.Granted:
 				denied++

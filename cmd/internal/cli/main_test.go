@@ -138,12 +138,16 @@ func labJSON(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// oneObject reads stdout as the JSON object of one scenario.
-func oneObject(ts *testscript.TestScript) (o struct {
+// object is the JSON of a scenario, whatever its results are.
+type object struct {
 	Scenario, Server, Fault string
 	Input                   struct{ Requests, Keys int }
 	Results                 []map[string]any
-}) {
+}
+
+// oneObject reads stdout as the JSON object of one scenario.
+func oneObject(ts *testscript.TestScript) object {
+	var o object
 	d := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
 	d.DisallowUnknownFields()
 	ts.Check(d.Decode(&o))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,9 +19,8 @@ const childEnv = "REDSTART_LAB_HOLDER"
 
 // part is what a child is told.
 type part struct {
-	stand
-
-	Recipe string
+	Stand  stand  `json:"stand"`
+	Recipe string `json:"recipe"`
 }
 
 // Child plays the holder that is going to be frozen, in a process of its own, if this is that process; then it returns true
@@ -94,7 +94,7 @@ func hang(ctx context.Context, h hold, told *bufio.Scanner, say func(word string
 func (p part) open(ctx context.Context) (locker, error) {
 	for _, r := range recipes() {
 		if r.name == p.Recipe {
-			return r.open(ctx, p.stand)
+			return r.open(ctx, p.Stand)
 		}
 	}
 	return nil, fmt.Errorf("no recipe %q", p.Recipe)
@@ -161,10 +161,8 @@ func (c *child) hears(ctx context.Context, words ...string) (string, error) {
 	defer cancel()
 	select {
 	case said, ok := <-c.said:
-		for _, w := range words {
-			if said == w {
-				return said, nil
-			}
+		if slices.Contains(words, said) {
+			return said, nil
 		}
 		if !ok {
 			c.process.Wait() //nolint:errcheck // what it wrote tells more
@@ -187,7 +185,8 @@ func (c *child) end() {
 		c.process.Process.Kill() //nolint:errcheck // it may have ended
 	}
 	c.in.Close()
-	for range c.said { //nolint:revive // to its end
+	for range c.said {
+		continue // to its end
 	}
 	c.process.Wait() //nolint:errcheck // it was told to end
 }

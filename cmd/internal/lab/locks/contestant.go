@@ -46,7 +46,10 @@ type recipe struct {
 }
 
 // stand is what a locker gets to work with.
-type stand struct{ URL, Namespace string }
+type stand struct {
+	URL       string `json:"url"`
+	Namespace string `json:"namespace"`
+}
 
 func (s stand) resource() string { return resource(s.Namespace) }
 

@@ -127,14 +127,18 @@ func (Scenario) Run(ctx context.Context, o lab.Options, p lab.Progress) (_ *repo
 		outcomes = append(outcomes, c.out)
 	}
 	p.Done()
-	rep := newReport(o, s.Label, outcomes)
+	return newReport(o, s.Label, outcomes), broken(outcomes)
+}
+
+// broken tells whose word was.
+func broken(outcomes []*outcome) error {
 	for _, out := range outcomes {
 		if out.recipe.promises && out.FencingViolations+out.Overlaps > 0 {
-			return rep, fmt.Errorf("%w: under the lock of %s the resource took %d writes of holders who had been overtaken, and %d holds overlapped; please report it",
+			return fmt.Errorf("%w: under the lock of %s the resource took %d writes of holders who had been overtaken, and %d holds overlapped; please report it",
 				lab.ErrPromise, out.Recipe, out.FencingViolations, out.Overlaps)
 		}
 	}
-	return rep, nil
+	return nil
 }
 
 // run runs the recipe and cleans up.

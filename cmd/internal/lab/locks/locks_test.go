@@ -117,3 +117,14 @@ func TestChildThatEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestBrokenWord(t *testing.T) {
+	for _, r := range recipes() {
+		for _, c := range []result{{}, {Overlaps: 1}, {FencingViolations: 1}} {
+			bad := c != result{}
+			if err := broken([]*outcome{{recipe: r, result: c}}); errors.Is(err, lab.ErrPromise) != (r.promises && bad) {
+				t.Errorf("%s: %+v: %v", r.name, c, err)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package locks
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,9 +42,9 @@ func headline(outcomes []*outcome) string {
 	first, last := outcomes[0], outcomes[len(outcomes)-1]
 	s := fmt.Sprintf("With the lock that tutorials print (%s) the resource took %s of holders who had been overtaken, and %s into another. ",
 		first.Recipe, report.Counted(first.FencingViolations, "write"), fell(first.Overlaps))
-	s += fmt.Sprintf("With Redstart it took %s", report.Noun(last.FencingViolations))
+	s += "With Redstart it took " + report.Noun(last.FencingViolations)
 	if last.Overlaps > 0 {
-		s += fmt.Sprintf(", and %s", fell(last.Overlaps))
+		s += ", and " + fell(last.Overlaps)
 	}
 	return s + "."
 }
@@ -136,7 +137,7 @@ func plan(o lab.Options, out *outcome) chart.Plan {
 	p := chart.Plan{Label: out.Recipe, Tone: out.recipe.tone, Rows: make([]chart.Row, o.Workers+1)}
 	p.Note = fmt.Sprintf("%s · %s · %s refused", report.Counted(out.Overlaps, "overlap"), report.Counted(out.FencingViolations, "late write"), report.Noun(out.Refused))
 	for w := range o.Workers {
-		p.Rows[w+1].Label = fmt.Sprintf("%d", w+1)
+		p.Rows[w+1].Label = strconv.Itoa(w + 1)
 	}
 	for _, t := range out.holds {
 		p.Rows[t.worker+1].Spans = append(p.Rows[t.worker+1].Spans, chart.Hold{

@@ -52,7 +52,7 @@ func figures(o lab.Options, outcomes []*outcome) []report.Figure {
 			Legend: []report.Key{
 				{Tone: "reads", Text: "what the client has in hand of its limit, each grant a tick"},
 				{Tone: string(chart.Bad), Text: "what it got beyond"},
-				{Tone: string(chart.Faint), Text: "denied"},
+				{Tone: string(chart.Waited), Text: "denied"},
 			},
 			Caption: fmt.Sprintf("The same requests to each. A grant adds one, and time takes one away every %s; nothing may stand above the line at %d.", chart.Duration(allowance(o).Every), o.Limit),
 		},

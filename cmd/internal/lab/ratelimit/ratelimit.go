@@ -128,13 +128,17 @@ func (Scenario) Run(ctx context.Context, o lab.Options, p lab.Progress) (_ *repo
 		outcomes = append(outcomes, c.out)
 	}
 	p.Done()
-	rep := newReport(o, s.Label, traffic, outcomes)
+	return newReport(o, s.Label, traffic, outcomes), broken(o, outcomes)
+}
+
+// broken tells whose word was.
+func broken(o lab.Options, outcomes []*outcome) error {
 	for _, out := range outcomes {
 		if out.recipe.promises && out.OverAdmissions > 0 {
-			return rep, fmt.Errorf("%w: %s let through %d requests more than the limit; please report it with --seed %d", lab.ErrPromise, out.Recipe, out.OverAdmissions, o.Seed)
+			return fmt.Errorf("%w: %s let through %d requests more than the limit; please report it with --seed %d", lab.ErrPromise, out.Recipe, out.OverAdmissions, o.Seed)
 		}
 	}
-	return rep, nil
+	return nil
 }
 
 // run runs the parts and cleans up.

@@ -205,3 +205,15 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 }
+
+func TestBrokenWord(t *testing.T) {
+	for _, r := range recipes() {
+		kept, over := &outcome{recipe: r}, &outcome{recipe: r, result: result{OverAdmissions: 1}}
+		if err := broken(lab.Options{}, []*outcome{kept}); err != nil {
+			t.Errorf("%s: %v", r.name, err)
+		}
+		if err := broken(lab.Options{}, []*outcome{kept, over}); errors.Is(err, lab.ErrPromise) != r.promises {
+			t.Errorf("%s: %v", r.name, err)
+		}
+	}
+}
