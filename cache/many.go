@@ -71,10 +71,12 @@ type many[K comparable, V any] struct {
 
 	lists sync.Mutex
 	open  []int // to be looked at
+	moved []int // their slots are on their way, as astray says
 	stale []int // an old value is there: each is to be read alone
 	alone []int // not to be cached for now: each is to be loaded alone
 	away  []int // the server cannot serve them
-	cause error // why
+
+	cause, astray error // why those are away, and those moved
 }
 
 // lack is an id that is not cached.
@@ -107,17 +109,29 @@ func (m *many[K, V]) run() {
 		}
 		m.open = append(m.open, i)
 	}
-	for again := 0; len(m.open) > 0; again++ {
+	pauses := m.pauses()
+	for again, most := 0, maxAgain; len(m.open) > 0; again++ {
 		slices.Sort(m.open)
 		lacking := m.look(m.open, again)
 		m.open = m.open[:0]
-		if again < maxAgain {
+		if again < most {
 			m.board(lacking)
+		} else {
+			for _, l := range lacking {
+				m.alone = append(m.alone, l.at)
+			}
+		}
+		if len(m.moved) == 0 {
 			continue
 		}
-		for _, l := range lacking {
-			m.alone = append(m.alone, l.at)
+		if pauses.Again(m.ctx, &m.astray) {
+			m.open, most = append(m.open, m.moved...), most+1
+		} else {
+			for _, i := range m.moved {
+				m.got[i].Err = m.failRead("get", m.keys[i], m.astray)
+			}
 		}
+		m.moved = m.moved[:0]
 	}
 }
 
@@ -148,12 +162,16 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 		if err == nil {
 			err = r.Err
 		}
-		if err != nil {
-			if m.ctx.Err() == nil && redstart.Away(err) {
-				m.isAway(i, err)
-			} else {
-				g.Err = m.failRead("get", m.keys[i], err)
-			}
+		switch {
+		case err == nil:
+		case entry.Moving(err):
+			m.moved, m.astray = append(m.moved, i), err
+			return
+		case m.ctx.Err() == nil && redstart.Away(err):
+			m.isAway(i, err)
+			return
+		default:
+			g.Err = m.failRead("get", m.keys[i], err)
 			return
 		}
 		seen, verdict := m.form.Read(r, false)

@@ -120,7 +120,7 @@ func (c *claim) ask(ctx context.Context, wait bool) (answer, error) {
 	}
 	m, err := acquireScript.Exec(ctx, l.client, c.keys, []string{c.owner, t.life, t.grant, waits, t.limit}).ToMessage()
 	if err != nil {
-		return answer{}, err
+		return answer{}, answered(err)
 	}
 	if m.IsInt64() {
 		token, err := m.AsInt64()
@@ -140,7 +140,7 @@ func (c *claim) renew(ctx context.Context) (bool, error) { return c.renewAbove(c
 func (c *claim) renewAbove(ctx context.Context, token int64) (bool, error) {
 	l := c.lock
 	n, err := renewScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.terms.life, l.terms.lease, strconv.FormatInt(token, 10)}).AsInt64()
-	return n == 1, err
+	return n == 1, answered(err)
 }
 
 // release gives the lease back, or the place in the queue; false means that
@@ -148,7 +148,7 @@ func (c *claim) renewAbove(ctx context.Context, token int64) (bool, error) {
 func (c *claim) release(ctx context.Context) (bool, error) {
 	l := c.lock
 	n, err := releaseScript.Exec(ctx, l.client, c.keys, []string{c.owner, l.terms.life, l.terms.grant, l.terms.limit}).AsInt64()
-	return n == 1, err
+	return n == 1, answered(err)
 }
 
 func (c *claim) fail(op string, err error) error { return c.lock.fail(op, c.key, err) }

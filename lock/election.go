@@ -33,7 +33,7 @@ func (e *Election) Run(ctx context.Context, lead func(ctx context.Context) error
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // to end is what it was told
 		case !redstart.Away(err) && !unknown(err):
 			return err
 		default:

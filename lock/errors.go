@@ -3,6 +3,9 @@ package lock
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/redis/rueidis"
 
 	"github.com/redstart-go/redstart"
 )
@@ -38,8 +41,31 @@ func (l *Lock) fail(op, key string, err error) error {
 	return redstart.NewError("redstart/lock: "+op, l.template.String(), key, err)
 }
 
-// unknown reports whether err leaves open what the call did.
-func unknown(err error) bool { return redstart.OutcomeOf(err) == redstart.Unknown }
+// noKey says that an id gives no key.
+func (l *Lock) noKey(err error) error {
+	return &redstart.Error{Op: "redstart/lock: acquire", Template: l.template.String(), Outcome: redstart.NotApplied, Err: err}
+}
+
+// unknown reports whether err is the loss of a reply: what was asked may have
+// been done, and may be asked again.
+func unknown(err error) bool {
+	if err == nil || redstart.OutcomeOf(err) != redstart.Unknown || errors.Is(err, rueidis.ErrClosing) {
+		return false
+	}
+	var re *rueidis.RedisError
+	return !errors.As(err, &re)
+}
+
+// answered is the error of a script. Where a key holds something else, that is
+// seen before anything is written.
+func answered(err error) error {
+	if re := (*rueidis.RedisError)(nil); errors.As(err, &re) && strings.HasPrefix(re.Error(), "WRONGTYPE ") {
+		return &redstart.Error{Op: "redstart/lock: run script", Code: "WRONGTYPE", Outcome: redstart.NotApplied, Err: errForeign}
+	}
+	return err
+}
+
+var errForeign = errors.New("the key holds something that is not a lock")
 
 var errShared = errors.New("a lock with Config.Permits is shared by them already")
 

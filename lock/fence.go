@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	_ "embed"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,8 +46,8 @@ func (g *Guard) Exec(ctx context.Context, c *redstart.Client, token int64, keys,
 	if strings.IndexByte(keys[0], '{') < 0 {
 		fence = "{" + keys[0] + "}:%fence"
 	}
-	r := g.script.Exec(ctx, c, append(keys[:len(keys):len(keys)], fence),
-		append(args[:len(args):len(args)], millis(fenced), strconv.FormatInt(token, 10)))
+	r := g.script.Exec(ctx, c, append(slices.Clip(keys), fence),
+		append(slices.Clip(args), millis(fenced), strconv.FormatInt(token, 10)))
 	if re, ok := rueidis.IsRedisErr(causeOf(r.Error())); ok && strings.HasPrefix(re.Error(), "FENCED ") {
 		return rueidis.NewErrorResult(&redstart.Error{Op: "redstart/lock: run guarded script", Template: g.script.Name(), Code: "FENCED", Outcome: redstart.NotApplied, Err: ErrFenced})
 	}

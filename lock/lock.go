@@ -75,7 +75,7 @@ func (l *Lock) do(ctx context.Context, id string, m mode, fn func(ctx context.Co
 func (l *Lock) acquire(ctx, parent context.Context, id string, m mode, wait bool) (*Lease, error) {
 	k, err := l.template.Key(id)
 	if err != nil {
-		return nil, l.fail("acquire", "", err)
+		return nil, l.noKey(err)
 	}
 	c := &claim{lock: l, key: k, keys: keysOf(k), owner: l.inbox.owner(m)}
 	g, err := c.take(ctx, wait)

@@ -88,7 +88,7 @@ const (
 func (q *Quorum) acquire(ctx, parent context.Context, id string, wait bool) (*Lease, error) {
 	k, err := q.locks[0].template.Key(id)
 	if err != nil {
-		return nil, q.locks[0].fail("acquire", "", err)
+		return nil, q.locks[0].noKey(err)
 	}
 	for pause := quorumFirst; ; pause = min(2*pause, quorumMost) {
 		m := &members{quorum: q}

@@ -28,7 +28,6 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 		w = c.lock.inbox.join(c.owner)
 		defer c.lock.inbox.leave(c.owner)
 	}
-	known := moment{at: time.Now()}
 	asked, listening := false, false // something of the claim may be at the server; its message should have come
 	var retry time.Duration
 	for {
@@ -55,7 +54,7 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 		case !wait:
 			return grant{}, ErrHeld
 		}
-		asked, retry, known = true, 0, moment{sent, a.now}
+		asked, retry = true, 0
 		listening = c.lock.inbox.listen()
 		timer := time.NewTimer(pause(a, listening))
 		select {
@@ -64,7 +63,7 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 		case <-timer.C:
 		case n := <-w.news:
 			timer.Stop()
-			if g, ok := n.grant(known); ok {
+			if g, ok := n.grant(moment{sent, a.now}); ok {
 				return g, nil
 			}
 			listening = false
@@ -79,10 +78,10 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 
 // pause is how long to wait for a message before the next look.
 func pause(a answer, listening bool) time.Duration {
-	rank := time.Duration(max(a.rank, 0))
-	d := min(a.left+time.Millisecond+rank*apart, pollCap)
+	rank := max(a.rank, 0)
+	d := min(a.left+time.Millisecond+apart*time.Duration(rank), pollCap)
 	if !listening {
-		d = min(d, pollDeaf*(rank+1), capDeaf)
+		d = min(d, pollDeaf*time.Duration(rank+1), capDeaf)
 	}
 	d = max(d, time.Millisecond)
 	return d + rand.N(d/4)
@@ -91,7 +90,7 @@ func pause(a answer, listening bool) time.Duration {
 // moment is a time of the server's clock, in µs, and one of ours before it.
 type moment struct {
 	at  time.Time
-	now int64 // zero: not known
+	now int64
 }
 
 // grant reads the message of a grant. It may have been long on its way, so the
@@ -100,10 +99,7 @@ type moment struct {
 // own arrival. The clock's steps are those that the server's own expiry has.
 // Where too little is left, ask.
 func (n notice) grant(known moment) (grant, bool) {
-	since := known.at
-	if known.now > 0 {
-		since = since.Add(time.Duration(n.now-known.now) * time.Microsecond)
-	}
+	since := known.at.Add(time.Duration(n.now-known.now) * time.Microsecond)
 	if since.After(n.received) {
 		since = n.received
 	}

@@ -39,7 +39,7 @@ var areas = []area{
 		{"C6", "near tier: typed hit at most twice a raw one and 0 allocations; values never go back; staleness bounded by `MaxStale` under any fault but a failover, own writes read back at once, others' by push", notRun},
 		{"C7", "refresh-ahead: at most one refresh per key and period across all processes, no miss for a key read at least once per window", notRun},
 		{"C8", "stale-if-error: flagged, bounded, never after an invalidation", notRun},
-		{"C9", "many keys: one loader call with exactly the missing ids, one round trip per node", "comes with GetMany"},
+		{"C9", "many keys: one loader call with exactly the missing ids, one round trip per node", notRun},
 		{"C10", "keys are injective, frames versioned: a changed struct or a corrupt value is a miss", notRun},
 		{"C11", "outage: loads to the source bounded", notRun},
 		{"C12", "tags: invalidating one is O(1) and safe when the tag itself is evicted", notRun},

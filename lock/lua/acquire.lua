@@ -1,5 +1,6 @@
 -- Grants the lock, or puts the owner in the queue. Asked again by the same owner
 -- it gives the same lease and token, or keeps the place in the queue.
+-- KEYS, ARGV[1] and ARGV[2] as in read.lua and state.lua
 -- ARGV[3] the lease in ms, ARGV[4] how long the owner is believed to wait, in ms (0: it does not)
 -- ARGV[5] how many may hold KEYS[2] (0: any number)
 -- reply: the token; else the time, how long until a lease ends, how many are before the owner (-1: not in the queue)

@@ -1,5 +1,6 @@
 -- The usual case first: nobody has the lock, and nobody else wants it. The key's
 -- time to live is set once an hour, to an hour more than it must be.
+-- KEYS, ARGV and reply as in acquire.lua
 local ends = now + ARGV[3] * 1000
 if till == 0 and string.byte(owner) == 120 then
 	local fresh = not text

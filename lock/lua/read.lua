@@ -5,6 +5,7 @@
 -- KEYS[3] those who wait, a sorted set: owners by their arrival
 -- KEYS[4] a hash: the token of an owner in KEYS[2], how long one in KEYS[3] is believed to be there
 -- ARGV[1] the owner: x (who holds it alone) or s, the address of its inbox, a point and a number
+-- reply: an error when KEYS[1] holds something else
 -- Times are in microseconds of the server's clock: 16 digits, below 2^53.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]

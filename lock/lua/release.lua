@@ -1,5 +1,6 @@
 -- Gives back what the owner has, be it a lease or a place in the queue, and
 -- grants what is free to those who wait.
+-- KEYS, ARGV[1] and ARGV[2] as in read.lua and state.lua
 -- ARGV[3] the lease of whoever is granted it in ms, ARGV[4] how many may hold KEYS[2] (0: any number)
 -- reply: 1 when a lease was held, 0 when none was
 local was = 0

@@ -1,4 +1,5 @@
 -- The usual case first: nobody else wants the lock.
+-- KEYS, ARGV and reply as in release.lua
 if not more then
 	if holder ~= owner then
 		return 0

@@ -1,5 +1,5 @@
 -- Makes a lease that has not ended last from now on.
--- ARGV[3] the lease in ms, ARGV[4] a token that the next one must exceed
+-- KEYS as in read.lua, ARGV[3] the lease in ms, ARGV[4] a token that the next one must exceed
 -- reply: 1 when it was held, 0 when it is gone
 local ends = now + tonumber(ARGV[3]) * 1000
 if holder == owner then

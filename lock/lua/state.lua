@@ -1,5 +1,5 @@
 -- What scripts do with a lock that more than one has, or wants.
--- ARGV[2] how long the keys live after this, in ms
+-- KEYS as in read.lua, ARGV[2] how long they live after this, in ms; no reply
 local alone = string.sub(owner, 1, 1) == 'x'
 
 -- A token above all before it: by the counter, and without one by the clock.
