@@ -1,4 +1,4 @@
-package lab
+package webcache
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/redstart-go/redstart/cmd/internal/chart"
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/source"
 )
 
@@ -58,7 +59,7 @@ func (l *locked) read(ctx context.Context, id string, found origin) (source.Row,
 		row, err = l.load(ctx, id)
 		return row, fromSource, err
 	case rueidis.IsRedisNil(err):
-		pause(ctx, 100*time.Millisecond)
+		lab.Pause(ctx, 100*time.Millisecond)
 		return l.read(ctx, id, fromSource)
 	default:
 		return row, fromSource, err

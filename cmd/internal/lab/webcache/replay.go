@@ -1,4 +1,4 @@
-package lab
+package webcache
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/measure"
 )
 
@@ -69,17 +70,14 @@ func (c *course) replay(ctx context.Context) error {
 	share := func(n int) float64 { return math.Round(float64(n)/float64(max(all.Len(), 1))*1e4) / 1e4 }
 	out.HitRatio, out.NearRatio = share(hits[fromServer]+hits[fromNear]), share(hits[fromNear])
 	out.quantiles = all.Quantiles(0.5, 0.99, 0.999)
-	out.P50, out.P99, out.P999 = micros(out.quantiles[0]), micros(out.quantiles[1]), micros(out.quantiles[2])
-	out.StaleFor = micros(out.staleFor)
+	out.P50, out.P99, out.P999 = measure.Micros(out.quantiles[0]), measure.Micros(out.quantiles[1]), measure.Micros(out.quantiles[2])
+	out.StaleFor = measure.Micros(out.staleFor)
 	out.atOnce = atOnce
 	out.steps, out.seen = timeline.Steps(), seen.All()
 	c.census.close()
 	out.census, out.Misses = c.census, c.census.misses
 	return nil
 }
-
-// micros is d in microseconds, to a tenth.
-func micros(d time.Duration) float64 { return math.Round(d.Seconds()*1e7) / 10 }
 
 // request is a reader who comes for a key, whether anyone is free to serve him or not.
 type request struct {
@@ -90,7 +88,7 @@ type request struct {
 // dispatch hands out the requests when they are due, or as soon after as a worker is free, and tells the writer of its own.
 func (c *course) dispatch(ctx context.Context, cancel context.CancelCauseFunc, requests chan<- request, due chan<- planned, others *sync.WaitGroup) {
 	plan := planWrites(c.traffic.Requests, c.Seed)
-	began := time.Now()
+	pace := lab.NewPace(c.Rate)
 	for n, i := range c.traffic.Requests {
 		for len(plan) > 0 && plan[0].at == n {
 			due <- plan[0] // never blocks: it has room for the whole plan
@@ -101,21 +99,14 @@ func (c *course) dispatch(ctx context.Context, cancel context.CancelCauseFunc, r
 				timeline := c.timeline.Load()
 				c.out.faultAt = timeline.Elapsed()
 				c.census.fault(false)
-				if err := c.server.makeFault(ctx, c.Fault); err != nil {
+				if err := c.server.Make(ctx, c.Fault); err != nil {
 					cancel(err)
 				}
 				c.census.fault(true)
 				c.out.until = timeline.Elapsed()
 			})
 		}
-		came := time.Now()
-		if c.Rate > 0 {
-			came = began.Add(time.Duration(float64(n) / float64(c.Rate) * float64(time.Second)))
-			// Timers are coarse: what is due within one is handed out at once.
-			if early := time.Until(came); early > time.Millisecond {
-				pause(ctx, early)
-			}
-		}
+		came := pace.Wait(ctx, n)
 		select {
 		case requests <- request{i, came}:
 		case <-ctx.Done():

@@ -1,6 +1,8 @@
-package lab
+// Package webcache is the lab's scenario of read-through caching.
+package webcache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,22 +10,28 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/measure"
 	"github.com/redstart-go/redstart/cmd/internal/report"
 	"github.com/redstart-go/redstart/cmd/internal/source"
 	"github.com/redstart-go/redstart/cmd/internal/trace"
 )
 
-// webCache replays traffic through a cache in front of a database while rows change, with cache-aside as tutorials print
+// Scenario replays traffic through a cache in front of a database while rows change, with cache-aside as tutorials print
 // it, its variants, and Redstart, one after the other on the same traffic. Each goes through three parts, on a
 // cold cache of its own: a burst on cold keys, writes that land while a load is in flight, and the replay.
-type webCache struct{}
+type Scenario struct{}
 
-func (webCache) Name() string { return "web-cache" }
+// Name is web-cache.
+func (Scenario) Name() string { return "web-cache" }
 
-func (webCache) About() string {
+// About says what it shows.
+func (Scenario) About() string {
 	return "read-through caching on web traffic while rows change, beside the recipe"
 }
+
+// Rate is how many requests begin in a second unless the user says otherwise.
+const Rate = 2500
 
 const (
 	instances = 4 // of the service: what one process could share in memory, four cannot
@@ -82,32 +90,33 @@ type outcome struct {
 
 // course is one recipe's run: all that its parts share.
 type course struct {
-	Options
-	server   *server
+	lab.Options
+	server   *lab.Server
 	fault    bool
 	traffic  *trace.Trace
 	source   *source.Source
-	team     team
+	team     lab.Team[contestant]
 	floors   *measure.Floors
 	census   *census                          // of the replay, nil before
 	timeline atomic.Pointer[measure.Timeline] // of the replay, nil before
-	progress Progress
+	progress lab.Progress
 	out      *outcome
 }
 
-func (webCache) Run(ctx context.Context, o Options, p Progress) (_ *report.Report, err error) {
-	o = o.withDefaults()
-	traffic, err := o.traffic()
+// Run lets one recipe after the other go through its parts.
+func (Scenario) Run(ctx context.Context, o lab.Options, p lab.Progress) (_ *report.Report, err error) {
+	o = withDefaults(o)
+	traffic, err := traffic(o)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openServer(ctx, o.Redis)
+	s, err := lab.Open(ctx, o.Redis)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }()
 
-	reported, can := s.canFault(o.Fault)
+	reported, can := s.CanFault(o.Fault)
 	if can {
 		// The outage must be over well before the traffic is.
 		if slow := len(traffic.Requests) / 3; o.Rate < 0 || o.Rate > slow {
@@ -115,7 +124,7 @@ func (webCache) Run(ctx context.Context, o Options, p Progress) (_ *report.Repor
 		}
 	}
 	var outcomes []*outcome
-	for _, r := range o.recipes() {
+	for _, r := range recipes(o) {
 		c := &course{Options: o, server: s, fault: can, traffic: traffic, progress: p, out: &outcome{recipe: r}}
 		if err := c.run(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.name, err)
@@ -123,17 +132,17 @@ func (webCache) Run(ctx context.Context, o Options, p Progress) (_ *report.Repor
 		outcomes = append(outcomes, c.out)
 	}
 	p.Done()
-	rep := webCacheReport(o, s.label, reported, traffic, outcomes)
+	rep := webCacheReport(o, s.Label, reported, traffic, outcomes)
 	for _, out := range outcomes {
 		if out.broken > 0 {
-			return rep, fmt.Errorf("%w: %s gave %d stale values where it promises none; please report it with --seed %d", ErrPromise, out.Recipe, out.broken, o.Seed)
+			return rep, fmt.Errorf("%w: %s gave %d stale values where it promises none; please report it with --seed %d", lab.ErrPromise, out.Recipe, out.broken, o.Seed)
 		}
 	}
 	return rep, nil
 }
 
 // recipes are the contestants: the recipes as printed, then ours.
-func (o Options) recipes() []recipe {
+func recipes(o lab.Options) []recipe {
 	all := []recipe{getSetex(), lockRetry()}
 	if o.Refresh {
 		all = append(all, refreshAhead())
@@ -148,20 +157,19 @@ func (o Options) recipes() []recipe {
 	return all
 }
 
-// traffic reads the trace, or makes a load.
-func (o Options) traffic() (*trace.Trace, error) {
-	if o.Trace == "" {
-		n := o.Requests
-		if n == 0 {
-			n = 10_000
-		}
-		return trace.Zipf(n, o.Seed), nil
-	}
-	t, err := trace.Open(o.Trace, trace.Options{Column: o.Column, Limit: o.Requests})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
-	}
-	return t.Resize(o.Requests), nil
+// withDefaults fills in what the user left open.
+func withDefaults(o lab.Options) lab.Options {
+	o.Fault = cmp.Or(o.Fault, lab.None)
+	o.Workers = cmp.Or(o.Workers, 16)
+	o.Rate = cmp.Or(o.Rate, Rate)
+	o.Seed = cmp.Or(o.Seed, 1)
+	o.Latency = cmp.Or(o.Latency, 2*time.Millisecond)
+	o.TTL = cmp.Or(o.TTL, 2*time.Second)
+	return o
+}
+
+func traffic(o lab.Options) (*trace.Trace, error) {
+	return o.Traffic(trace.Paths, 10_000, "/article/%d")
 }
 
 // run runs the three parts on a fresh database and a cold cache, and cleans up.
@@ -181,17 +189,17 @@ func (c *course) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, c.source.Close()) }()
 	c.floors = measure.NewFloors(len(rows))
 
-	c.team, err = c.out.recipe.gather(ctx, stand{url: c.server.url, namespace: namespace(), source: c.source, ttl: c.TTL}, instances)
+	c.team, err = c.out.recipe.gather(ctx, stand{url: c.server.URL, namespace: lab.Namespace(), source: c.source, ttl: c.TTL}, instances)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		c.team.close()
+		c.team.Close()
 		var made []string
 		for _, row := range rows {
 			made = append(made, c.team[0].Keys(row)...)
 		}
-		err = errors.Join(err, c.server.remove(ctx, made))
+		err = errors.Join(err, c.server.Remove(ctx, made))
 	}()
 	c.progress.Step()
 
@@ -205,7 +213,7 @@ func (c *course) run(ctx context.Context) (err error) {
 	}
 	what := name + ": replay"
 	if c.fault {
-		what += ", " + c.Fault.text()
+		what += ", " + c.Fault.Text()
 	}
 	c.progress.Start(what, len(c.traffic.Requests))
 	if err := c.replay(ctx); err != nil {
@@ -232,7 +240,7 @@ type call struct {
 
 // read lets the instance of a caller read row number i, which has the given key, within the deadline.
 func (c *course) read(ctx context.Context, caller, i int, key string) call {
-	by := c.team.of(caller)
+	by := c.team.Of(caller)
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	floor := c.floors.Before(i)

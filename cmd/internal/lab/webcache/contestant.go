@@ -1,4 +1,4 @@
-package lab
+package webcache
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/cmd/internal/chart"
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/source"
 )
 
@@ -53,30 +54,9 @@ type stand struct {
 	ttl            time.Duration
 }
 
-// team are several instances of one service: what is shared is only the server and the source.
-type team []contestant
-
 // gather opens n instances of the recipe.
-func (r recipe) gather(ctx context.Context, s stand, n int) (team, error) {
-	var t team
-	for range n {
-		c, err := r.open(ctx, s)
-		if err != nil {
-			t.close()
-			return nil, err
-		}
-		t = append(t, c)
-	}
-	return t, nil
-}
-
-// of gives the i-th caller its instance.
-func (t team) of(i int) contestant { return t[i%len(t)] }
-
-func (t team) close() {
-	for _, c := range t {
-		c.Close()
-	}
+func (r recipe) gather(ctx context.Context, s stand, n int) (lab.Team[contestant], error) {
+	return lab.Gather(n, func() (contestant, error) { return r.open(ctx, s) })
 }
 
 // errWrongRow is a read that gave another key's row: no recipe should ever do it, and the lab would see it.

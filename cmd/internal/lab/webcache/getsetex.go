@@ -1,4 +1,4 @@
-package lab
+package webcache
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/redstart-go/redstart/cmd/internal/chart"
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/source"
 )
 
@@ -53,7 +54,7 @@ type plain struct {
 }
 
 func newPlain(s stand) (*plain, error) {
-	c, err := plainClient(s.url)
+	c, err := lab.PlainClient(s.url)
 	if err != nil {
 		return nil, fmt.Errorf("connect the recipe: %w", err)
 	}

@@ -1,4 +1,4 @@
-package lab
+package webcache
 
 import (
 	"fmt"
@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/cmd/internal/chart"
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/report"
 	"github.com/redstart-go/redstart/cmd/internal/trace"
 )
 
 // webCacheReport turns what was measured into the report. The recipes come first, as everyone copies them, Redstart last.
-func webCacheReport(o Options, serverLabel, fault string, t *trace.Trace, outcomes []*outcome) *report.Report {
+func webCacheReport(o lab.Options, serverLabel, fault string, t *trace.Trace, outcomes []*outcome) *report.Report {
 	r := &report.Report{
-		Scenario: webCache{}.Name(),
-		Title:    webCache{}.About(),
+		Scenario: Scenario{}.Name(),
+		Title:    Scenario{}.About(),
 		Server:   serverLabel,
 		Input:    report.Input{Requests: len(t.Requests), Keys: len(t.Keys)},
 		Fault:    fault,
@@ -37,45 +38,11 @@ func webCacheReport(o Options, serverLabel, fault string, t *trace.Trace, outcom
 func headline(outcomes []*outcome) string {
 	first, last := outcomes[0], find(outcomes, oursName)
 	s := fmt.Sprintf("As tutorials print it (%s), caching served %s and loaded one cold key %s. Redstart served %s and loaded it %s.",
-		first.Recipe, count(first.Stale, "stale value"), times(first.BurstLoads), noun(last.Stale), times(last.BurstLoads))
+		first.Recipe, report.Counted(first.Stale, "stale value"), report.Times(first.BurstLoads), report.Noun(last.Stale), report.Times(last.BurstLoads))
 	if first.until > first.faultAt && first.Errors+last.Errors > 0 {
-		s += fmt.Sprintf(" In the outage the recipe failed %s and Redstart %s.", count(first.Errors, "read"), noun(last.Errors))
+		s += fmt.Sprintf(" In the outage the recipe failed %s and Redstart %s.", report.Counted(first.Errors, "read"), report.Noun(last.Errors))
 	}
 	return s
-}
-
-func noun(n int) string {
-	if n == 0 {
-		return "none"
-	}
-	return chart.Count(n)
-}
-
-// count writes 1,234 things, 1 thing, no things.
-func count(n int, thing string) string {
-	more := thing + "s"
-	if strings.HasSuffix(thing, "s") {
-		more = thing + "es"
-	}
-	switch n {
-	case 0:
-		return "no " + more
-	case 1:
-		return "1 " + thing
-	default:
-		return chart.Count(n) + " " + more
-	}
-}
-
-func times(n int) string {
-	switch n {
-	case 1:
-		return "once"
-	case 2:
-		return "twice"
-	default:
-		return chart.Count(n) + " times"
-	}
 }
 
 func table(outcomes []*outcome) report.Table {
@@ -85,7 +52,7 @@ func table(outcomes []*outcome) report.Table {
 			{Text: out.Recipe},
 			{Text: fmt.Sprintf("%.1f %%", out.HitRatio*100)},
 			{Text: chart.Count(out.Loads)},
-			{Text: chart.Count(out.BurstLoads), Mood: mood(out.BurstLoads, 1)},
+			{Text: chart.Count(out.BurstLoads), Mood: report.MoodOf(out.BurstLoads, 1)},
 		}
 		for _, q := range out.quantiles {
 			cells = append(cells, report.Cell{Text: chart.Duration(q)})
@@ -93,7 +60,7 @@ func table(outcomes []*outcome) report.Table {
 		cells = append(cells,
 			report.Cell{Text: chart.Count(out.Stale), Mood: out.staleMood()},
 			report.Cell{Text: out.staleText()},
-			report.Cell{Text: chart.Count(out.Errors), Mood: mood(out.Errors, 0)})
+			report.Cell{Text: chart.Count(out.Errors), Mood: report.MoodOf(out.Errors, 0)})
 		t.Rows = append(t.Rows, cells)
 	}
 	return t
@@ -104,7 +71,7 @@ func (out *outcome) staleMood() report.Mood {
 	if out.Stale > 0 && out.recipe.word != nil && out.broken == 0 {
 		return report.Plain
 	}
-	return mood(out.Stale, 0)
+	return report.MoodOf(out.Stale, 0)
 }
 
 // staleText is how long after the invalidation the last stale read began.
@@ -115,14 +82,7 @@ func (out *outcome) staleText() string {
 	return chart.Duration(out.staleFor)
 }
 
-func mood(n, good int) report.Mood {
-	if n <= good {
-		return report.Good
-	}
-	return report.Bad
-}
-
-func figures(o Options, outcomes []*outcome) []report.Figure {
+func figures(o lab.Options, outcomes []*outcome) []report.Figure {
 	var stale, burst, loads []chart.Bar
 	var spreads []chart.Spread
 	var lanes []chart.Lane
@@ -136,7 +96,7 @@ func figures(o Options, outcomes []*outcome) []report.Figure {
 		})
 		lane := chart.Lane{Label: out.Recipe, Tone: out.recipe.tone, Steps: out.steps}
 		if out.until > out.faultAt {
-			lane.From, lane.To, lane.Fault = out.faultAt, out.until, o.Fault.text()
+			lane.From, lane.To, lane.Fault = out.faultAt, out.until, o.Fault.Text()
 			faulted = true
 		}
 		lanes = append(lanes, lane)
@@ -182,7 +142,7 @@ func figures(o Options, outcomes []*outcome) []report.Figure {
 }
 
 // nearCaption says why the near tier may have a bar.
-func nearCaption(o Options, outcomes []*outcome) string {
+func nearCaption(o lab.Options, outcomes []*outcome) string {
 	if !o.Near {
 		return ""
 	}
@@ -194,17 +154,17 @@ func nearCaption(o Options, outcomes []*outcome) string {
 }
 
 // seenFigure shows what became of those who came around the outage.
-func seenFigure(o Options, outcomes []*outcome) report.Figure {
+func seenFigure(o lab.Options, outcomes []*outcome) report.Figure {
 	const before, after = 500 * time.Millisecond, 1250 * time.Millisecond
 	var rows []chart.Sight
-	fault := chart.Span{Name: o.Fault.short()}
+	fault := chart.Span{Name: o.Fault.Short()}
 	for _, out := range outcomes {
 		// Each run has its own clock; they meet at the fault.
 		rows = append(rows, chart.Sight{Label: out.Recipe, Tone: out.recipe.tone, Moments: out.seen, Fault: out.faultAt})
 		fault.To = max(fault.To, out.until-out.faultAt)
 	}
 	return report.Figure{
-		Title: "What readers saw " + o.Fault.aside(), Wide: true,
+		Title: "What readers saw " + o.Fault.Aside(), Wide: true,
 		Picture: chart.Seen(rows, moment, fault, chart.Span{From: -before, To: fault.To + after}),
 		Legend: []report.Key{
 			{Tone: string(chart.Quick), Text: "answered at once"},
@@ -219,7 +179,7 @@ func seenFigure(o Options, outcomes []*outcome) report.Figure {
 }
 
 // loadsCaption explains why Redstart may load more: it never answers with what it must not.
-func loadsCaption(o Options, outcomes []*outcome, faulted bool) string {
+func loadsCaption(o lab.Options, outcomes []*outcome, faulted bool) string {
 	s := fmt.Sprintf("Over the replay of %s requests; values live %s.", chart.Count(outcomes[0].Requests), chart.Duration(o.TTL))
 	if find(outcomes, oursName).Loads <= outcomes[0].Loads {
 		return s
@@ -231,9 +191,7 @@ func loadsCaption(o Options, outcomes []*outcome, faulted bool) string {
 	return s + "."
 }
 
-func capitalise(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
-
-func notes(o Options, t *trace.Trace, outcomes []*outcome) []report.Note {
+func notes(o lab.Options, t *trace.Trace, outcomes []*outcome) []report.Note {
 	pace := "as fast as the workers can"
 	if o.Rate > 0 {
 		pace = chart.Count(o.Rate) + " a second"
@@ -241,13 +199,13 @@ func notes(o Options, t *trace.Trace, outcomes []*outcome) []report.Note {
 	traffic := fmt.Sprintf("%s: %s requests for %s keys, %s, by %d workers on %d instances of the service; each request has %s.",
 		t.Source, chart.Count(len(t.Requests)), chart.Count(len(t.Keys)), pace, o.Workers, instances, chart.Duration(deadline))
 	if t.Skipped > 0 {
-		traffic += fmt.Sprintf(" %s no request.", capitalise(count(t.Skipped, "line")+" held"))
+		traffic += fmt.Sprintf(" %s no request.", report.Capitalise(report.Counted(t.Skipped, "line")+" held"))
 	}
 	out := []report.Note{
 		{Head: "Traffic", Text: traffic},
 		{Head: "Order", Text: "One recipe after the other, each with a fresh database and a namespace of its own, on the same requests in the same order (seed " + strconv.FormatUint(o.Seed, 10) + ")."},
 		{Head: "Writer", Text: fmt.Sprintf("A row changes every %d requests: UPDATE, then invalidate. Every other time it changes twice, the second time while the row is being loaded again. %s in the run.",
-			writeEvery, capitalise(count(outcomes[0].writes, "write")))},
+			writeEvery, report.Capitalise(report.Counted(outcomes[0].writes, "write")))},
 		{Head: "Stale", Text: "The writer notes a version when it is committed and the invalidation after it has returned nil. A reader notes that version before it begins; a lower one is stale. An invalidation that failed promises nothing."},
 		{Head: "Aimed writes", Text: fmt.Sprintf("Before the replay, for %d keys: a load has read its row; the row is changed and invalidated; the load comes home; %d reads follow. In the replay the same happens by chance.", raceSize, raceReads)},
 		{Head: "Bursts", Text: fmt.Sprintf("%d of the %d callers start in one instant, the others when the first load returns from the database.", burstCallers-burstLate, burstCallers)},
@@ -255,11 +213,11 @@ func notes(o Options, t *trace.Trace, outcomes []*outcome) []report.Note {
 		{Head: "Errors", Text: errorsNote(outcomes)},
 	}
 	switch o.Fault {
-	case Kill:
-		out = append(out, report.Note{Head: "Fault", Text: fmt.Sprintf("SIGKILL after two fifths of the requests, a new start on the same port after %s, with nothing left in memory.", chart.Duration(downTime))})
-	case Freeze:
-		out = append(out, report.Note{Head: "Fault", Text: fmt.Sprintf("SIGSTOP after two fifths of the requests, SIGCONT after %s: connections stay open, and nothing answers.", chart.Duration(freezeTime))})
-	case None:
+	case lab.Kill:
+		out = append(out, report.Note{Head: "Fault", Text: fmt.Sprintf("SIGKILL after two fifths of the requests, a new start on the same port after %s, with nothing left in memory.", chart.Duration(lab.DownTime))})
+	case lab.Freeze:
+		out = append(out, report.Note{Head: "Fault", Text: fmt.Sprintf("SIGSTOP after two fifths of the requests, SIGCONT after %s: connections stay open, and nothing answers.", chart.Duration(lab.FreezeTime))})
+	case lab.None:
 	}
 	return out
 }
@@ -277,18 +235,11 @@ func errorsNote(outcomes []*outcome) string {
 	var parts []string
 	for _, out := range outcomes {
 		if out.firstErr != nil {
-			parts = append(parts, fmt.Sprintf("%s: %s, the first one %q.", out.Recipe, chart.Count(out.Errors), short(out.firstErr.Error(), 160)))
+			parts = append(parts, fmt.Sprintf("%s: %s, the first one %q.", out.Recipe, chart.Count(out.Errors), report.Short(out.firstErr.Error(), 160)))
 		}
 	}
 	if parts == nil {
 		return "None. A read that fails is counted, and its time with the others."
 	}
 	return strings.Join(parts, " ")
-}
-
-func short(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n]) + "…"
-	}
-	return s
 }

@@ -1,4 +1,4 @@
-package lab
+package webcache
 
 import (
 	"context"
@@ -11,15 +11,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redstart-go/redstart/cmd/internal/report"
 	"github.com/redstart-go/redstart/redstarttest"
+
+	"github.com/redstart-go/redstart/cmd/internal/lab"
+	"github.com/redstart-go/redstart/cmd/internal/measure"
+	"github.com/redstart-go/redstart/cmd/internal/report"
 )
 
 // mustShow runs the scenario and checks what it is there to show: Redstart keeps its word, the recipe does not.
-func mustShow(t *testing.T, o Options) (*report.Report, []result) {
+func mustShow(t *testing.T, o lab.Options) (*report.Report, []result) {
 	t.Helper()
 	q := &quiet{}
-	rep, err := webCache{}.Run(t.Context(), o, q)
+	rep, err := Scenario{}.Run(t.Context(), o, q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,7 @@ func mustShow(t *testing.T, o Options) (*report.Report, []result) {
 }
 
 func TestWebCacheEmbedded(t *testing.T) {
-	rep, results := mustShow(t, Options{Redis: "embedded", Requests: 1000, Rate: -1})
+	rep, results := mustShow(t, lab.Options{Redis: "embedded", Requests: 1000, Rate: -1})
 	if rep.Fault != "none" || rep.Server != "embedded, in this process" || rep.Scenario != "web-cache" {
 		t.Errorf("report %+v", rep)
 	}
@@ -77,20 +80,20 @@ func TestWebCacheEmbedded(t *testing.T) {
 
 func TestWebCacheFaults(t *testing.T) {
 	needServer(t)
-	for _, f := range []Fault{Kill, Freeze} {
+	for _, f := range []lab.Fault{lab.Kill, lab.Freeze} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
-			rep, results := mustShow(t, Options{Fault: f, Requests: 3000, Near: f == Freeze, Refresh: f == Freeze})
+			rep, results := mustShow(t, lab.Options{Fault: f, Requests: 3000, Near: f == lab.Freeze, Refresh: f == lab.Freeze})
 			if !slices.ContainsFunc(rep.Figures, func(g report.Figure) bool { return strings.HasPrefix(g.Title, "What readers saw as the server was ") }) {
 				t.Error("no picture of what readers saw")
 			}
 			if rep.Fault != string(f) || !strings.HasSuffix(rep.Server, ", private") {
 				t.Errorf("fault %q on %q", rep.Fault, rep.Server)
 			}
-			if f == Kill && (results[0].Errors == 0 || results[1].Errors == 0) {
+			if f == lab.Kill && (results[0].Errors == 0 || results[1].Errors == 0) {
 				t.Errorf("a killed server cost the recipes %d and %d errors", results[0].Errors, results[1].Errors)
 			}
-			if f == Freeze && results[0].P999 < micros(freezeTime/2) {
+			if f == lab.Freeze && results[0].P999 < measure.Micros(lab.FreezeTime/2) {
 				t.Errorf("a frozen server is not to be seen: 99.9 %% within %v µs", results[0].P999)
 			}
 		})
@@ -104,7 +107,7 @@ func TestNearAndRefresh(t *testing.T) {
 			if server == "" {
 				needServer(t)
 			}
-			rep, results := mustShow(t, Options{Redis: server, Requests: 5000, TTL: time.Second, Near: true, Refresh: true})
+			rep, results := mustShow(t, lab.Options{Redis: server, Requests: 5000, TTL: time.Second, Near: true, Refresh: true})
 			var often, near []float64
 			for _, r := range results {
 				often, near = append(often, float64(r.Misses.Often)), append(near, r.NearRatio)
@@ -160,7 +163,7 @@ func TestGivenServerIsLeftAsItWas(t *testing.T) {
 	}
 	do("SET", "theirs", "1")
 	pid := s.Pid()
-	rep, _ := mustShow(t, Options{Redis: s.URL(), Fault: Kill, Requests: 500, Rate: -1})
+	rep, _ := mustShow(t, lab.Options{Redis: s.URL(), Fault: lab.Kill, Requests: 500, Rate: -1})
 	if !strings.HasPrefix(rep.Fault, "kill: skipped: ") || !strings.HasSuffix(rep.Server, ", given") {
 		t.Errorf("fault %q on %q", rep.Fault, rep.Server)
 	}
@@ -177,7 +180,7 @@ func TestInterruptCleansUp(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := webCache{}.Run(ctx, Options{Redis: s.URL()}, &interrupter{cancel: cancel})
+	_, err := Scenario{}.Run(ctx, lab.Options{Redis: s.URL()}, &interrupter{cancel: cancel})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -209,30 +212,30 @@ func TestBadInput(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		o     Options
+		o     lab.Options
 		usage bool
 		want  string
 	}{
-		{"no such trace", Options{Trace: "/nowhere/access.log"}, true, "/nowhere/access.log"},
-		{"a trace of no format", Options{Trace: notALog}, true, "--key-column"},
-		{"not a URL", Options{Redis: "what"}, true, "--redis"},
-		{"nobody there", Options{Redis: "redis://127.0.0.1:1"}, false, "127.0.0.1:1"},
+		{"no such trace", lab.Options{Trace: "/nowhere/access.log"}, true, "/nowhere/access.log"},
+		{"a trace of no format", lab.Options{Trace: notALog}, true, "--key-column"},
+		{"not a URL", lab.Options{Redis: "what"}, true, "--redis"},
+		{"nobody there", lab.Options{Redis: "redis://127.0.0.1:1"}, false, "127.0.0.1:1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := webCache{}.Run(t.Context(), c.o, &quiet{})
-			if err == nil || errors.Is(err, ErrUsage) != c.usage || !strings.Contains(err.Error(), c.want) {
+			_, err := Scenario{}.Run(t.Context(), c.o, &quiet{})
+			if err == nil || errors.Is(err, lab.ErrUsage) != c.usage || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	if _, err := ParseFault("flood"); !errors.Is(err, ErrUsage) {
+	if _, err := lab.ParseFault("flood"); !errors.Is(err, lab.ErrUsage) {
 		t.Errorf("a fault that is none: %v", err)
 	}
 }
 
 func TestPlanOfWrites(t *testing.T) {
-	o := Options{Requests: 2000, Seed: 7}.withDefaults()
-	traffic, err := o.traffic()
+	o := withDefaults(lab.Options{Requests: 2000, Seed: 7})
+	traffic, err := traffic(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package lab
+package webcache
 
 import (
 	"os"
@@ -6,8 +6,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/redstart-go/redstart/cmd/internal/source"
 	"github.com/redstart-go/redstart/redstarttest"
+
+	"github.com/redstart-go/redstart/cmd/internal/source"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,7 +24,7 @@ func needServer(t *testing.T) {
 	t.Skip("needs redis-server")
 }
 
-// quiet is a Progress that only counts.
+// quiet is a lab.Progress that only counts.
 type quiet struct{ started, steps, todo int }
 
 func (q *quiet) Start(_ string, n int) { q.started++; q.todo += n }

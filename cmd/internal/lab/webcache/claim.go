@@ -1,15 +1,16 @@
-package lab
+package webcache
 
 import (
 	"fmt"
 	"slices"
 
 	"github.com/redstart-go/redstart/cmd/internal/chart"
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/report"
 )
 
 // findings are what the near tier and refresh-ahead did, where they ran.
-func findings(o Options, outcomes []*outcome) []string {
+func findings(o lab.Options, outcomes []*outcome) []string {
 	var out []string
 	if o.Near {
 		out = append(out, nearFinding(find(outcomes, oursNear().name)))
@@ -26,12 +27,12 @@ func nearFinding(near *outcome) string {
 		return s + "No read got a value from before a change."
 	}
 	return s + fmt.Sprintf("The other instances saw a change at most %s after the invalidation had returned: %s got the value from before it, %s of them where the change was made.",
-		chart.Duration(near.staleFor), count(near.Stale, "read"), noun(near.staleOwn))
+		chart.Duration(near.staleFor), report.Counted(near.Stale, "read"), report.Noun(near.staleOwn))
 }
 
 // noMissEver holds refresh-ahead to what is said of it: no cache miss ever. It can be true only of keys that somebody reads
 // before their values end.
-func noMissEver(o Options, outcomes []*outcome) string {
+func noMissEver(o lab.Options, outcomes []*outcome) string {
 	const said = "“No cache miss ever”, it is said of refresh-ahead. "
 	window := chart.Duration(readOften(o.TTL, o.Latency))
 	printed, kept := find(outcomes, refreshAhead().name), find(outcomes, oursRefresh().name)
@@ -39,13 +40,13 @@ func noMissEver(o Options, outcomes []*outcome) string {
 		return said + fmt.Sprintf("Here no value was seen to its end while its key was read at least once every %s: more requests, or none of a fault, would tell.", window)
 	}
 	at := func(out *outcome) string {
-		return fmt.Sprintf("%s %s at %s", out.Recipe, count(out.Misses.Often, "miss"), count(out.census.ends, "end"))
+		return fmt.Sprintf("%s %s at %s", out.Recipe, report.Counted(out.Misses.Often, "miss"), report.Counted(out.census.ends, "end"))
 	}
 	m := kept.Misses
 	return said + fmt.Sprintf("Where a key was read at least once every %s (%s), values came to their end with: %s, %s, %s. ",
-		window, count(len(kept.census.steady), "key"), at(outcomes[0]), at(printed), at(kept)) +
+		window, report.Counted(len(kept.census.steady), "key"), at(outcomes[0]), at(printed), at(kept)) +
 		fmt.Sprintf("Keys read less often (%s) missed %s all the same, first reads %s, reads after a write %s.",
-			chart.Count(len(kept.census.seldom)), times(m.Rarely), times(m.First), times(m.Written))
+			chart.Count(len(kept.census.seldom)), report.Times(m.Rarely), report.Times(m.First), report.Times(m.Written))
 }
 
 func find(outcomes []*outcome, name string) *outcome {
@@ -53,13 +54,13 @@ func find(outcomes []*outcome, name string) *outcome {
 }
 
 // missFigure shows why reads missed.
-func missFigure(o Options, outcomes []*outcome) report.Figure {
+func missFigure(o lab.Options, outcomes []*outcome) report.Figure {
 	var piles []chart.Pile
 	for _, out := range outcomes {
 		m := out.Misses
 		piles = append(piles, chart.Pile{
 			Label: out.Recipe, Tone: out.recipe.tone,
-			Note: count(m.Often, "miss") + " of keys read often",
+			Note: report.Counted(m.Often, "miss") + " of keys read often",
 			Parts: []chart.Slice{
 				{N: m.Often, Tone: chart.Bad, What: "of keys read often"},
 				{N: m.Rarely, Tone: chart.Waited, What: "of keys read rarely"},
@@ -83,6 +84,6 @@ func missFigure(o Options, outcomes []*outcome) report.Figure {
 	return report.Figure{
 		Title: "Why reads missed", Wide: true, Picture: chart.Stack(piles), Legend: legend,
 		Caption: fmt.Sprintf("Values live %s, and are refreshed by a read in the last fifth. %s leaves time for the load, and for what is taken off a TTL at random. Everybody who waits for the same load has missed.",
-			chart.Duration(o.TTL), capitalise(window)),
+			chart.Duration(o.TTL), report.Capitalise(window)),
 	}
 }
