@@ -5,10 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/faults/harness"
 	"github.com/redstart-go/redstart/faults/history"
 	"github.com/redstart-go/redstart/redstarttest"
 	"github.com/redstart-go/redstart/redstarttest/proxy"
+	"github.com/redstart-go/redstart/redstarttest/topology"
 )
 
 // siege is a storm over spenders, each behind a proxy of its own.
@@ -122,6 +124,46 @@ func (s *siege) stricken(sum spent) {
 func (s *siege) String() string {
 	return fmt.Sprintf("%d processes killed, %d frozen, %d server kills (AOF always), %d connections reset, %d replies lost, %d commands held back, %d SCRIPT FLUSH",
 		s.kills, s.freezes, s.restarts, s.resets(), s.lost, s.late, s.flushes)
+}
+
+// move takes a tag's slot to other primaries of a cluster, one key at a time
+// under the traffic, and has them forget their scripts.
+func (s *siege) move(cl *topology.Cluster, tag string, moves int) {
+	s.t.Helper()
+	c := openHere(s.t, cl.URL(), redstart.Config{})
+	slot, err := c.Do(s.t.Context(), c.B().ClusterKeyslot().Key(tag).Build()).AsInt64()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for range moves {
+		s.pause(100, 300)
+		from, err := cl.PrimaryOf(s.t.Context(), int(slot))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		to := cl.Nodes()[s.rng.IntN(len(cl.Nodes()))]
+		for to == from {
+			to = cl.Nodes()[s.rng.IntN(len(cl.Nodes()))]
+		}
+		m, err := cl.BeginMigration(s.t.Context(), int(slot), to)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for moved := 1; moved > 0; {
+			s.pause(5, 30) // traffic in the middle of the move
+			if moved, err = m.MoveKeys(s.t.Context(), 1); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		if err := m.End(s.t.Context()); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, n := range cl.Nodes() {
+			if _, err := n.Do(s.t.Context(), "SCRIPT", "FLUSH"); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // first fails the test with the first of what is wrong.

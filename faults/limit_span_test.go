@@ -1,11 +1,9 @@
 package faults
 
 import (
-	"math/rand/v2"
 	"testing"
 	"time"
 
-	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/faults/harness"
 	"github.com/redstart-go/redstart/faults/history"
 	"github.com/redstart-go/redstart/limit"
@@ -111,40 +109,7 @@ func l1Moves(t *testing.T, l redstarttest.Launcher, seed uint64, arg spenderArg,
 		arg.Process = p
 		s.join(arg)
 	}
-	c := openHere(t, cl.URL(), redstart.Config{})
-	slot, err := c.Do(t.Context(), c.B().ClusterKeyslot().Key("{0}").Build()).AsInt64()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range moves {
-		s.pause(100, 300)
-		from, err := cl.PrimaryOf(t.Context(), int(slot))
-		if err != nil {
-			t.Fatal(err)
-		}
-		to := cl.Nodes()[s.rng.IntN(len(cl.Nodes()))]
-		for to == from {
-			to = cl.Nodes()[rand.IntN(len(cl.Nodes()))]
-		}
-		m, err := cl.BeginMigration(t.Context(), int(slot), to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for moved := 1; moved > 0; {
-			s.pause(5, 30) // traffic in the middle of the move
-			if moved, err = m.MoveKeys(t.Context(), 1); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := m.End(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range cl.Nodes() {
-			if _, err := n.Do(t.Context(), "SCRIPT", "FLUSH"); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	s.move(cl, "{0}", moves)
 	sum, events := s.halt()
 	wrong, fullest, units := history.OverLimit(events, allowed)
 	first(t, wrong)
