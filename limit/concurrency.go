@@ -46,7 +46,8 @@ type ConcurrencyConfig struct {
 	// gives a slot that nobody counts, Deny an error. Default: Allow.
 	OnOutage Outage
 
-	// Timeout is within what time Enter answers, whatever the server does.
+	// Timeout is how long Enter waits for the server's answer; behind a
+	// connection that is being made it may take the client's DialTimeout more.
 	// Default: 100 ms, at most the client's Timeout.
 	Timeout time.Duration
 }

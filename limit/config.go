@@ -39,8 +39,10 @@ type Config struct {
 	Limits []Limit
 
 	// LimitsOf gives the limits of an id, in place of Limits; it is asked at
-	// every call, so it must be fast. What was counted stays when a limit of
-	// the same Name and Algorithm changes, up to what the new one can hold.
+	// every call, so it must be fast. When a limit of the same Name and
+	// Algorithm changes, what was counted stays, up to what the new one can
+	// hold: of windows the units, of GCRA the time until all is back, so that a
+	// limit used up is used up at its new rate too, until Reset.
 	LimitsOf func(id string) []Limit
 
 	// OnOutage says what to decide while the server cannot be asked.

@@ -26,18 +26,20 @@ var (
 // goroutines; all processes with the same Config.Key on the same server share
 // the limits. See the package's documentation for its promises.
 type Limiter struct {
-	client   *redstart.Client
-	cfg      Config
-	template *key.Template
-	keys     keys
-	plans    plans
-	clock    func() time.Duration // monotonic, since whenever
-	denials  *bounded[*denial]    // nil: off
-	hands    *bounded[*hand]      // nil: no batches
-	buckets  *bounded[*bucket]    // nil: not Local
-	lines    lines
-	out      atomic.Bool // the last call that needed the server did not reach it
-	stats    counters
+	client    *redstart.Client
+	cfg       Config
+	template  *key.Template
+	keys      keys
+	plans     plans
+	clock     func() time.Duration // monotonic, since whenever
+	denials   *bounded[*denial]    // nil: off
+	hands     *bounded[*hand]      // nil: no batches
+	buckets   *bounded[*bucket]    // nil: not Local
+	lines     lines
+	places    chan struct{} // see place
+	suspected atomic.Bool
+	out       atomic.Bool // the last call that needed the server did not reach it
+	stats     counters
 }
 
 // New makes a limiter on the client. It sends nothing.
@@ -46,11 +48,12 @@ func New(client *redstart.Client, cfg Config) (*Limiter, error) {
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
+	start := time.Now().Add(-time.Hour)
 	l := &Limiter{
 		client:   client.FailFast().OnPrimary(), // the policy for an outage decides, not a wait
 		cfg:      cfg,
 		template: template,
+		places:   make(chan struct{}, asksAtOnce),
 		clock:    func() time.Duration { return time.Since(start) },
 	}
 	if l.keys, err = keysOf(template); err != nil {
@@ -145,13 +148,53 @@ func (l *Limiter) direct(ctx context.Context, id string, p plan, least, most int
 // ask lets the server decide, within the context's time.
 func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64) (d Decision, err error) {
 	k := l.keys.of(id)
-	if l.out.Load() {
-		defer func() {
-			if err == nil && l.out.CompareAndSwap(true, false) {
-				l.client.Notify(redstart.PatternInfo{Pattern: "limit", Template: l.template.String(), Event: "back"})
-			}
-		}()
+	if err := l.place(ctx); err != nil {
+		err = cause(ctx, err)
+		l.suspect(k, err)
+		return Decision{}, err
 	}
+	d, err = l.aside(ctx, k, p, least, most)
+	if err != nil {
+		err = cause(ctx, err)
+		l.suspect(k, err)
+		return Decision{}, err
+	}
+	if l.out.Load() && l.out.CompareAndSwap(true, false) {
+		l.client.Notify(redstart.PatternInfo{Pattern: "limit", Template: l.template.String(), Event: "back"})
+	}
+	return d, nil
+}
+
+// aside asks from another goroutine, since a connection that is being made, or
+// whose queue is full, holds a call past its time.
+func (l *Limiter) aside(ctx context.Context, k string, p plan, least, most int64) (Decision, error) {
+	answers := make(chan answer, 1)
+	err := l.client.Go(func(context.Context) {
+		var a answer
+		a.decision, a.err = l.run(ctx, k, p, least, most)
+		<-l.places
+		answers <- a
+	})
+	if err != nil {
+		<-l.places
+		return Decision{}, err
+	}
+	select {
+	case a := <-answers:
+		return a.decision, a.err
+	case <-ctx.Done():
+		return Decision{}, ctx.Err()
+	}
+}
+
+// answer is what the server said to one question.
+type answer struct {
+	decision Decision
+	err      error
+}
+
+// run sends the script.
+func (l *Limiter) run(ctx context.Context, k string, p plan, least, most int64) (Decision, error) {
 	if p.simple && least == most {
 		one := p.policies[0]
 		args := one.gcra[:]
@@ -160,13 +203,13 @@ func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64)
 		}
 		reply, err := gcraScript.Exec(ctx, l.client, []string{k + one.suffix}, args).AsInt64()
 		if err != nil {
-			return Decision{}, cause(ctx, err)
+			return Decision{}, err
 		}
 		return one.decision(most, reply), nil
 	}
 	reply, err := limitsScript.Exec(ctx, l.client, p.keys(k), p.args(least, most)).AsIntSlice()
 	if err != nil {
-		return Decision{}, cause(ctx, err)
+		return Decision{}, err
 	}
 	return p.decision(reply), nil
 }
@@ -220,7 +263,8 @@ func (l *Limiter) without(ctx context.Context, op, id string, p plan, least, mos
 
 // Peek says what id has, and takes nothing: Allowed when there is at least one
 // unit, Granted is 0. It is not answered from what this process remembers, and
-// while the server cannot be asked it is an error.
+// while the server cannot be asked it is an error. It, Refund and Reset may take
+// the client's DialTimeout longer than Config.Timeout.
 func (l *Limiter) Peek(ctx context.Context, id string) (Decision, error) {
 	return l.look(ctx, "peek", id, 0)
 }
