@@ -57,9 +57,9 @@ func left(ctx context.Context, s *redstarttest.Server, mays map[string]time.Dura
 		if at := strings.LastIndex(k, "}"); at >= 0 {
 			end = k[at:]
 		}
-		lives := time.Duration(words[i+1].(int64)) * time.Millisecond
+		left := words[i+1].(int64)
 		// A TTL is in whole ms, rounded up.
-		all = append(all, history.Left{Key: k, Lives: lives, May: mays[end] + time.Millisecond})
+		all = append(all, history.Left{Key: k, Lives: time.Duration(left) * time.Millisecond, May: mays[end] + time.Millisecond})
 	}
 	return all, nil
 }

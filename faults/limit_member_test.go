@@ -160,11 +160,12 @@ func (s *spending) spend(ctx context.Context, caller int) {
 		case err != nil && (errors.Is(err, limit.ErrNever) || ctx.Err() != nil):
 		case err != nil:
 			s.failed.Add(1)
-			e.Kind = history.Unanswered
 			pause = 5 * time.Millisecond
 		case d.Err != nil:
 			s.unanswered.Add(1)
-			e.Kind = history.Unanswered
+			if redstart.OutcomeOf(d.Err) != redstart.NotApplied {
+				e.Kind = history.Unanswered
+			}
 			pause = 5 * time.Millisecond
 		case d.Allowed:
 			s.granted.Add(1)

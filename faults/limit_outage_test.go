@@ -19,8 +19,8 @@ import (
 const (
 	patience   = 100 * time.Millisecond // Config.Timeout, the default
 	partners   = 4                      // Config.Processes
-	outageUse  = 48                     // callers of each policy at once
-	oneInstant = 20 * time.Millisecond  // how long one rests after a decision
+	outageUse  = 400                    // callers of each policy at once: more than a connection's queue has room for
+	oneInstant = 50 * time.Millisecond  // how long one rests after a decision
 )
 
 // without is what the limiters of the three policies did while the server was
@@ -110,7 +110,7 @@ func (w *without) back() {
 func TestL5DecisionWithinTheTimeout(t *testing.T) {
 	form := harness.Run(t)
 	harness.Seed(t)
-	rounds, within := harness.Choose(form, 1, 5), harness.Choose(form, 600*time.Millisecond, 1500*time.Millisecond)
+	rounds, within := harness.Choose(form, 1, 3), harness.Choose(form, 600*time.Millisecond, 1500*time.Millisecond)
 	var servers []string
 	w := &without{t: t, decided: map[limit.Outage]int{}, allowed: map[limit.Outage]int{}}
 	one := limit.Limit{Rate: 100, Per: time.Second, Burst: 40}

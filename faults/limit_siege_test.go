@@ -71,9 +71,9 @@ func (s *siege) loseReply() {
 // everything lists the faults. A naive recipe gets the gentle ones.
 func (s *siege) everything() []func() {
 	if s.args[0].Recipe != redstarts {
-		return []func(){s.delays, s.storm.reset}
+		return []func(){s.delays, s.reset}
 	}
-	return []func(){s.lateFills, s.delays, s.loseReply, s.storm.reset, s.flushScripts, s.killSpender, s.freezeMember, s.killServer}
+	return []func(){s.lateFills, s.delays, s.loseReply, s.reset, s.flushScripts, s.killSpender, s.freezeMember, s.killServer}
 }
 
 // halt ends the traffic, fails the test when any fault or answer is missing,

@@ -60,7 +60,7 @@ func TestL1NoMoreThanTheLimit(t *testing.T) {
 		t.Run(l.Name, func(t *testing.T) {
 			s, name := besiege(t, l, seed, processes, arg)
 			servers = append(servers, name)
-			s.rage(harness.Choose(form, 5*time.Second, 25*time.Second), 0, s.everything())
+			s.rage(harness.Choose(form, 4*time.Second, 25*time.Second), 0, s.everything())
 			sum, events := s.halt()
 			s.stricken(sum)
 			wrong, full, n := history.OverLimit(events, allowed)
@@ -82,7 +82,7 @@ func TestL1NoMoreThanTheLimit(t *testing.T) {
 			naive := arg
 			naive.Recipe, naive.Pots, naive.Callers = recipe, []pot{{Sets: [][]limit.Limit{{{Rate: 20, Per: time.Second}}}}}, 16
 			s, _ := besiege(t, launchers(t, form, false)[0], seed, processes, naive)
-			s.rage(2500*time.Millisecond, 0, s.everything())
+			s.rage(2*time.Second, 0, s.everything())
 			_, events := s.halt()
 			promised := map[uint32]history.Allowance{}
 			for key := range allowed {

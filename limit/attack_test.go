@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strconv"
@@ -119,4 +120,35 @@ func TestFrozenServerAtAFirstConnection(t *testing.T) {
 	l := limiter(t, open(t, s.URL(), redstart.Config{}), Config{Limits: []Limit{{Rate: 10}}, Timeout: 100 * time.Millisecond, Denials: -1})
 	take(t, l, "a", 1)
 	inTime(t, s, l, 20, func(i int) string { return "id" + strconv.Itoa(i) })
+}
+
+// What a frozen server has been sent it does when it goes on: such a call does
+// not say NotApplied.
+func TestTimedOutTakeIsUnknown(t *testing.T) {
+	s := redstarttest.Run(t, redstarttest.ServerConfig{})
+	l := limiter(t, open(t, s.URL(), redstart.Config{}), Config{Limits: []Limit{{Rate: 100, Per: time.Hour}}, Timeout: 100 * time.Millisecond, Denials: -1})
+	take(t, l, "a", 1)
+	if err := s.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := l.Take(ctx, "a", 1)
+	if redstart.OutcomeOf(err) != redstart.Unknown {
+		t.Errorf("the caller's own deadline: %v, %v", redstart.OutcomeOf(err), err)
+	}
+	d, err := l.Take(t.Context(), "a", 1)
+	if err != nil || redstart.OutcomeOf(d.Err) != redstart.Unknown {
+		t.Errorf("timed out: %v, %+v, %v", redstart.OutcomeOf(d.Err), d, err)
+	}
+	if err := s.Continue(); err != nil {
+		t.Fatal(err)
+	}
+	redstarttest.Eventually(t, 10*time.Second, "the server goes on", func() bool {
+		d, err := l.Peek(t.Context(), "a")
+		if err == nil {
+			t.Logf("%d of %d left", d.Remaining, d.Limit)
+		}
+		return err == nil
+	})
 }

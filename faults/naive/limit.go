@@ -65,7 +65,7 @@ func (s SortedLog) Take(ctx context.Context, key string) (bool, error) {
 	b := s.Client.B
 	replies := s.Client.DoMulti(ctx,
 		b().Zremrangebyscore().Key(key).Min("0").Max(strconv.FormatInt(now-int64(s.Window), 10)).Build(),
-		b().Zadd().Key(key).ScoreMember().ScoreMember(float64(now), fmt.Sprint(now)).Build(),
+		b().Zadd().Key(key).ScoreMember().ScoreMember(float64(now), strconv.FormatInt(now, 10)).Build(),
 		b().Zcard().Key(key).Build(),
 		b().Expire().Key(key).Seconds(max(int64(s.Window/time.Second), 1)).Build())
 	n, err := replies[2].AsInt64()
