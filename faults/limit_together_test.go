@@ -44,7 +44,7 @@ type observer struct {
 
 func observe(t *testing.T, url string, epoch time.Duration) *observer {
 	t.Helper()
-	l, err := limit.New(openHere(t, url, redstart.Config{}), limit.Config{Key: potKey(0), Limits: together()})
+	l, err := limit.New(openHere(t, url, redstart.Config{}), limit.Config{Key: potKey(0), Limits: together(), Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +84,10 @@ func (o *observer) judge(t *testing.T, events []history.Event, killed int64) (id
 	t.Helper()
 	o.stop()
 	o.work.Wait()
+	redstarttest.Eventually(t, 30*time.Second, "the server is back", func() bool {
+		_, err := o.limiter.Peek(t.Context(), "0")
+		return err == nil
+	})
 	got, lost := map[uint32]int64{}, map[uint32]int64{}
 	for _, e := range events {
 		switch e.Kind {
