@@ -27,7 +27,7 @@ func together() []limit.Limit {
 		{Rate: 5000, Per: year},
 		{Name: "log", Algorithm: limit.SlidingLog, Rate: 4000, Per: year},
 		{Name: "counter", Algorithm: limit.SlidingCounter, Rate: 3000, Per: year},
-		{Name: "window", Algorithm: limit.FixedWindow, Rate: 300, Per: year},
+		{Name: "window", Algorithm: limit.FixedWindow, Rate: 60, Per: year},
 		{Name: "shadow", Rate: 9000, Per: year, Shadow: true},
 	}
 }
