@@ -123,7 +123,7 @@ func (s *spending) open() (end func(), err error) {
 		}
 		return client.Close, nil
 	}
-	client, err := redstart.Open(context.Background(), s.arg.URL, redstart.Config{})
+	client, err := redstart.Open(context.Background(), s.arg.URL, redstart.Config{DialTimeout: 5 * time.Second})
 	if err != nil {
 		return nil, err
 	}
