@@ -26,7 +26,7 @@ func judgeMany(t *testing.T, events []history.Event, died func(uint32) int, dead
 		}
 		t.Error(wrong)
 	}
-	if n := history.Unanswered(events, dead); n != 0 {
+	if n := history.Ignored(events, dead); n != 0 {
 		t.Errorf("%d keys were never answered", n)
 	}
 	type call struct{ process, caller uint16 }

@@ -18,10 +18,10 @@ import (
 
 const togetherIDs = 6
 
-// together are limits of every algorithm whose units do not come back while a
+// asOne are limits of every algorithm whose units do not come back while a
 // test runs, so that what each has counted is a whole number; the last but one
 // is the tightest, and a shadow has the most.
-func together() []limit.Limit {
+func asOne() []limit.Limit {
 	const year = 366 * 24 * time.Hour
 	return []limit.Limit{
 		{Rate: 5000, Per: year},
@@ -44,7 +44,7 @@ type observer struct {
 
 func observe(t *testing.T, url string, epoch time.Duration) *observer {
 	t.Helper()
-	l, err := limit.New(openHere(t, url, redstart.Config{}), limit.Config{Key: potKey(0), Limits: together(), Timeout: 5 * time.Second})
+	l, err := limit.New(openHere(t, url, redstart.Config{}), limit.Config{Key: potKey(0), Limits: asOne(), Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestL4LimitsAreDecidedAsOne(t *testing.T) {
 	form := harness.Run(t)
 	seed := harness.Seed(t)
 	arg := spenderArg{
-		Recipe: redstarts, Pots: []pot{{Sets: [][]limit.Limit{together()}}}, IDs: togetherIDs, Epoch: 300 * time.Millisecond,
+		Recipe: redstarts, Pots: []pot{{Sets: [][]limit.Limit{asOne()}}}, IDs: togetherIDs, Epoch: 300 * time.Millisecond,
 		Units: 3, Callers: 8,
 	}
 	var servers []string

@@ -23,9 +23,9 @@ const (
 
 var m1Locks = map[string]int{forOne: 4, forMany: 1, forPermit: 1}
 
-// siege is holders at work, each process behind a proxy of its own, and faults
+// assault is holders at work, each process behind a proxy of its own, and faults
 // that strike them and their server.
-type siege struct {
+type assault struct {
 	t       *testing.T
 	rng     *rand.Rand
 	server  *redstarttest.Server
@@ -37,11 +37,11 @@ type siege struct {
 	kills, freezes, crashes, stalls, flushes, lost, late, cuts int
 }
 
-// newSiege makes a siege of one server.
-func newSiege(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64, processes int, lease time.Duration) (*siege, string) {
+// newAssault makes an assault on one server.
+func newAssault(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64, processes int, lease time.Duration) (*assault, string) {
 	t.Helper()
 	server, name := start(t, l, redstarttest.ServerConfig{AOF: "always"})
-	s := &siege{
+	s := &assault{
 		t: t, rng: harness.Rand(seed, "siege", 0), server: server,
 		work: workArg{Seed: seed, Workers: m1Workers, Kinds: m1Locks},
 	}
@@ -59,7 +59,7 @@ func newSiege(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64,
 }
 
 // begin starts process i and its work.
-func (s *siege) begin(i int) {
+func (s *assault) begin(i int) {
 	s.t.Helper()
 	m := harness.Start(s.t, "holder", s.args[i])
 	ask(s.t, m, "start", s.work, nil)
@@ -70,14 +70,14 @@ func (s *siege) begin(i int) {
 	}
 }
 
-func (s *siege) pause(least, most int) {
+func (s *assault) pause(least, most int) {
 	<-time.After(time.Duration(least+s.rng.IntN(most-least)) * time.Millisecond)
 }
 
-func (s *siege) pick() int { return s.rng.IntN(len(s.members)) }
+func (s *assault) pick() int { return s.rng.IntN(len(s.members)) }
 
 // lostReply swallows the reply to a script that ran.
-func (s *siege) lostReply() {
+func (s *assault) lostReply() {
 	then := []proxy.Then{proxy.CutConnection, proxy.LeaveHanging}[s.rng.IntN(2)]
 	rule := s.proxies[s.pick()].AddRule(proxy.Rule{Match: proxy.Named("EVALSHA"), Nth: 1 + s.rng.IntN(3), Action: proxy.SwallowReply(then)})
 	s.strike(rule)
@@ -87,7 +87,7 @@ func (s *siege) lostReply() {
 
 // lateRequest holds scripts, and lets them arrive when their sender has lost
 // patience, or the connection.
-func (s *siege) lateRequest() {
+func (s *assault) lateRequest() {
 	p := s.proxies[s.pick()]
 	rule := p.AddRule(proxy.Rule{Match: proxy.Named("EVALSHA"), Action: proxy.HoldRequest()})
 	s.strike(rule)
@@ -99,7 +99,7 @@ func (s *siege) lateRequest() {
 	s.late += rule.Hits()
 }
 
-func (s *siege) strike(rule *proxy.Handle) {
+func (s *assault) strike(rule *proxy.Handle) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	if err := rule.Wait(ctx); err != nil {
@@ -107,16 +107,16 @@ func (s *siege) strike(rule *proxy.Handle) {
 	}
 }
 
-func (s *siege) cut() { s.cuts += s.proxies[s.pick()].Reset() }
+func (s *assault) cut() { s.cuts += s.proxies[s.pick()].Reset() }
 
-func (s *siege) flushScripts() {
+func (s *assault) flushScripts() {
 	if _, err := s.server.Do(s.t.Context(), "SCRIPT", "FLUSH"); err != nil {
 		s.t.Errorf("SCRIPT FLUSH: %v", err)
 	}
 	s.flushes++
 }
 
-func (s *siege) killMember() {
+func (s *assault) killMember() {
 	i := s.pick()
 	s.members[i].Kill()
 	s.kills++
@@ -125,7 +125,7 @@ func (s *siege) killMember() {
 }
 
 // freezeMember stops a process for longer than its leases last.
-func (s *siege) freezeMember() {
+func (s *assault) freezeMember() {
 	m := s.members[s.pick()]
 	m.Freeze()
 	s.freezes++
@@ -135,7 +135,7 @@ func (s *siege) freezeMember() {
 }
 
 // stallServer stops the server, for less or more than a lease.
-func (s *siege) stallServer() {
+func (s *assault) stallServer() {
 	if err := s.server.Freeze(); err != nil {
 		s.t.Error(err)
 	}
@@ -146,7 +146,7 @@ func (s *siege) stallServer() {
 	}
 }
 
-func (s *siege) crashServer() {
+func (s *assault) crashServer() {
 	if err := s.server.Kill(); err != nil {
 		s.t.Error(err)
 	}
@@ -158,7 +158,7 @@ func (s *siege) crashServer() {
 }
 
 // rage strikes until the time is over, every fault at least once.
-func (s *siege) rage(within time.Duration, faults []func()) {
+func (s *assault) rage(within time.Duration, faults []func()) {
 	for i, p := range s.proxies {
 		p.Jitter(time.Duration(i)*time.Millisecond, s.rng.Uint64())
 	}
@@ -177,7 +177,7 @@ func (s *siege) rage(within time.Duration, faults []func()) {
 }
 
 // goOn waits until every process has held n locks more.
-func (s *siege) goOn(n int64) {
+func (s *assault) goOn(n int64) {
 	s.t.Helper()
 	for i, m := range s.members {
 		var first, now holderCounts
@@ -191,7 +191,7 @@ func (s *siege) goOn(n int64) {
 
 // stop ends the work and gives the history, and what an order at the server says
 // against it, which do reads.
-func (s *siege) stop(do func(args ...string) (any, error)) (events []history.Event, mixed []string) {
+func (s *assault) stop(do func(args ...string) (any, error)) (events []history.Event, mixed []string) {
 	s.t.Helper()
 	for _, m := range s.members {
 		ask(s.t, m, "stop", 0, nil)
@@ -250,10 +250,10 @@ func TestM1NoOverlap(t *testing.T) {
 	seed := harness.Seed(t)
 	var servers []string
 	holds, marks := 0, 0
-	var first *siege
+	var first *assault
 	for i, l := range launchers(t, form, false) {
 		t.Run(l.Name, func(t *testing.T) {
-			s, name := newSiege(t, l, redstarts, seed, m1Processes, m1Lease)
+			s, name := newAssault(t, l, redstarts, seed, m1Processes, m1Lease)
 			servers = append(servers, name)
 			s.goOn(20)
 			all := []func(){s.lostReply, s.lateRequest, s.cut, s.flushScripts, s.killMember, s.freezeMember, s.stallServer, s.crashServer}
@@ -281,7 +281,7 @@ func TestM1NoOverlap(t *testing.T) {
 		holds, marks, m1Processes*m1Workers, m1Processes, m1Lease, first, moves, overlaps, mixed, of)
 }
 
-func (s *siege) String() string {
+func (s *assault) String() string {
 	return fmt.Sprintf("%d processes killed, %d frozen past the lease, %d server kills (AOF always), %d server freezes, %d replies lost, %d scripts late, %d connections reset, %d SCRIPT FLUSH",
 		s.kills, s.freezes, s.crashes, s.stalls, s.lost, s.late, s.cuts, s.flushes)
 }
@@ -290,7 +290,7 @@ func (s *siege) String() string {
 func clusterSiege(t *testing.T, seed uint64, rounds int) (holds, marks, moves int) {
 	t.Helper()
 	cl := topology.RunCluster(t, topology.ClusterConfig{Replicas: -1, NodeTimeout: 10 * time.Second})
-	s := &siege{t: t, rng: harness.Rand(seed, "cluster siege", 0), work: workArg{Seed: seed, Workers: m1Workers, Kinds: m1Locks}}
+	s := &assault{t: t, rng: harness.Rand(seed, "cluster siege", 0), work: workArg{Seed: seed, Workers: m1Workers, Kinds: m1Locks}}
 	dir := t.TempDir()
 	for p := range 2 {
 		s.args = append(s.args, holderArg{Recipe: redstarts, URL: cl.URL(), Nodes: cl.Addrs(), Process: p, Lease: m1Lease, History: dir})
@@ -352,7 +352,7 @@ func slotOf(t *testing.T, cl *topology.Cluster, key string) int {
 func naiveOverlaps(t *testing.T, seed uint64, recipe string, rounds int) (overlaps, mixed, of int) {
 	t.Helper()
 	t.Run(recipe, func(t *testing.T) {
-		s, _ := newSiege(t, redstarttest.Launchers()[0], recipe, seed, 3, time.Second)
+		s, _ := newAssault(t, redstarttest.Launchers()[0], recipe, seed, 3, time.Second)
 		s.goOn(5)
 		for range rounds {
 			s.freezeMember()

@@ -11,7 +11,7 @@ const (
 	// Held: a holder had lock Key from Begin to End at least: at both moments he
 	// had seen that his lease was not over. Version is his own number, and where
 	// there are fencing tokens it is the token.
-	Held Kind = iota + 100
+	Held Kind = iota + 64
 	// Marked: the holder with the number Version left his mark Begin at the server
 	// of lock Key, and had not lost his lease when he knew of that.
 	Marked

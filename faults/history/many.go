@@ -103,9 +103,9 @@ func ManyAnswers(events []Event, truth func(key uint32) Truth, away bool) []stri
 	return wrong
 }
 
-// Unanswered counts what calls have asked for and got nothing for, not even an
+// Ignored counts what calls have asked for and got nothing for, not even an
 // error, but for those of a process that died.
-func Unanswered(events []Event, died func(process uint16) bool) (n int) {
+func Ignored(events []Event, died func(process uint16) bool) (n int) {
 	type want struct {
 		process, caller uint16
 		key             uint32

@@ -55,12 +55,12 @@ func TestManyAnswersCatches(t *testing.T) {
 	}
 }
 
-func TestUnansweredCatches(t *testing.T) {
+func TestIgnoredCatches(t *testing.T) {
 	events := []Event{{Kind: Asked, Key: 1}, {Kind: Asked, Key: 2}, {Kind: Read, Key: 1}, {Kind: Asked, Process: 1, Key: 1}}
-	if n := Unanswered(events, func(p uint16) bool { return p == 1 }); n != 1 {
+	if n := Ignored(events, func(p uint16) bool { return p == 1 }); n != 1 {
 		t.Errorf("%d, want 1", n)
 	}
-	if n := Unanswered(append(events, Event{Kind: ReadFailed, Key: 2}), func(p uint16) bool { return p == 1 }); n != 0 {
+	if n := Ignored(append(events, Event{Kind: ReadFailed, Key: 2}), func(p uint16) bool { return p == 1 }); n != 0 {
 		t.Errorf("all answered: %d", n)
 	}
 }
