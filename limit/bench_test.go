@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ func BenchmarkTake(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(32)
 			var n atomic.Uint64
+			used := cpu()
+			defer func() { b.ReportMetric(float64(cpu()-used)/float64(b.N), "cpu-ns/op") }()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := n.Add(1) * 31; pb.Next(); i++ {
 					if err := call(ids[i%uint64(len(ids))]); err != nil {
@@ -59,6 +62,15 @@ func BenchmarkTake(b *testing.B) {
 	run("counter", taking(Config{Key: "c:{<id>}", Limits: []Limit{{Algorithm: SlidingCounter, Rate: many, Per: time.Hour}}}))
 	run("window", taking(Config{Key: "w:{<id>}", Limits: []Limit{{Algorithm: FixedWindow, Rate: many, Per: time.Hour}}}))
 	run("log", taking(Config{Key: "l:{<id>}", Limits: []Limit{{Algorithm: SlidingLog, Rate: 10000, Per: time.Second}}}))
+}
+
+// cpu is what this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkDenied is a denial that the process remembers.

@@ -1,0 +1,336 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/key"
+)
+
+const (
+	// groupsAtOnce is how many groups of a lane are under way before the next one
+	// waits for company: while one is with the server, another is made ready.
+	groupsAtOnce = 2
+	// groupMost is how many questions fill a group: the first of them waits for
+	// the answer to the last.
+	groupMost = 128
+	// companyWait is for how long a group waits at most, so that a server far
+	// away is asked without pause. It is also at most an eighth of the timeout.
+	companyWait = time.Millisecond
+)
+
+// question is what one caller asks the server.
+type question struct {
+	key         string
+	plan        plan
+	least, most int64
+
+	done     chan struct{} // has one place
+	decision Decision
+	err      error
+}
+
+var questions = sync.Pool{New: func() any { return &question{done: make(chan struct{}, 1)} }}
+
+// drop gives back a question that nobody else can still hold.
+func (q *question) drop() {
+	q.key, q.plan, q.decision, q.err = "", plan{}, Decision{}, nil
+	questions.Put(q)
+}
+
+// group is the questions of some callers on their way together: one goroutine,
+// one write and one deadline for all of them. That the goroutine is not a
+// caller's is the point: a connection that is being made, or whose queue is full,
+// holds a call past its time.
+type group struct {
+	lane      *lane
+	questions []*question
+	commands  []rueidis.Completed
+	result    [1]rueidis.RedisResult // of a question that goes alone
+	ends      time.Time
+	timer     *time.Timer
+	departed  bool // guarded by the lane
+	settled   bool // all have their answers; guarded by the lane
+	travel    func(context.Context)
+}
+
+// lane is where questions gather: one for all of a server, one for each slot of
+// a cluster, in which a frozen node must not decide for the ids of another.
+type lane struct {
+	of        *lanes
+	suspected atomic.Bool // a group is late; until it, or any other, returns
+	mu        sync.Mutex
+	open      *group // gathers
+	underWay  int
+}
+
+type lanes struct {
+	client  *redstart.Client
+	timeout time.Duration
+	company time.Duration
+	most    int // questions of a group
+	one     lane
+	bySlot  []atomic.Pointer[lane] // of a cluster
+	groups  sync.Pool
+}
+
+// slots is how many a cluster has.
+const slots = 1 << 14
+
+func newLanes(c *redstart.Client, timeout time.Duration) *lanes {
+	ls := &lanes{client: c, timeout: timeout, company: min(companyWait, timeout/8), most: groupMost}
+	ls.one.of = ls
+	if c.Mode() == rueidis.ClientModeCluster {
+		// Each question goes alone: a script unknown to a node is no affair of the
+		// other nodes, which are asked when a batch is sent.
+		ls.bySlot, ls.most = make([]atomic.Pointer[lane], slots), 1
+	}
+	ls.groups.New = func() any {
+		g := &group{}
+		g.travel = g.run
+		return g
+	}
+	return ls
+}
+
+// of gives the lane of a key.
+func (ls *lanes) of(k string) *lane {
+	if ls.bySlot == nil {
+		return &ls.one
+	}
+	at := &ls.bySlot[key.Slot(k)]
+	ln := at.Load()
+	if ln == nil {
+		at.CompareAndSwap(nil, &lane{of: ls})
+		ln = at.Load()
+	}
+	return ln
+}
+
+// join puts a question into the open group.
+func (ln *lane) join(q *question) error {
+	if ln.suspected.Load() {
+		return errSilent
+	}
+	ln.mu.Lock()
+	g := ln.open
+	fresh := g == nil
+	if fresh {
+		g = ln.of.groups.Get().(*group)
+		g.lane, g.ends = ln, time.Now().Add(ln.of.timeout)
+		ln.open = g
+	}
+	g.questions = append(g.questions, q)
+	departs := ln.underWay < groupsAtOnce || len(g.questions) >= ln.of.most
+	if departs {
+		ln.depart()
+	}
+	if fresh {
+		wait := ln.of.timeout
+		if !departs {
+			wait = ln.of.company
+		}
+		if g.timer == nil {
+			g.timer = time.AfterFunc(wait, g.ring)
+		} else {
+			g.timer.Reset(wait)
+		}
+	}
+	ln.mu.Unlock()
+	if departs {
+		g.start()
+	}
+	return nil
+}
+
+// depart closes the open group. The lane is locked.
+func (ln *lane) depart() *group {
+	g := ln.open
+	if g != nil {
+		g.departed = true
+		ln.open = nil
+		ln.underWay++
+	}
+	return g
+}
+
+// start sends a group that has departed from a goroutine of the client.
+func (g *group) start() {
+	if err := g.lane.of.client.Go(g.travel); err != nil {
+		g.arrive(nil, err)
+	}
+}
+
+// run sends a group, and then those that gathered meanwhile, until the client is
+// closed.
+func (g *group) run(ctx context.Context) {
+	for g != nil {
+		results := g.send(ctx)
+		if ctx.Err() != nil {
+			g.arrive(results, redstart.ErrClosed)
+			return
+		}
+		g = g.arrive(results, nil)
+	}
+}
+
+// send asks the server. The context has no deadline of the group's: the client
+// ends what hangs, and until then it is known that the server does not answer.
+func (g *group) send(ctx context.Context) []rueidis.RedisResult {
+	c := g.lane.of.client
+	if len(g.questions) == 1 {
+		script, keys, args := g.questions[0].words()
+		g.result[0] = script.Exec(ctx, c, keys, args)
+		return g.result[:]
+	}
+	for _, q := range g.questions {
+		script, keys, args := q.words()
+		g.commands = append(g.commands, script.Command(c, keys, args))
+	}
+	return c.DoMulti(ctx, g.commands...)
+}
+
+// arrive gives everyone his answer, unless they came too late, and closes the
+// group that gathered meanwhile. The error, if any, is the client's end.
+func (g *group) arrive(results []rueidis.RedisResult, closed error) (next *group) {
+	ln := g.lane
+	ln.mu.Lock()
+	late := g.settled
+	g.settled = true
+	ln.underWay--
+	ln.suspected.Store(false)
+	if closed == nil && ln.underWay < groupsAtOnce {
+		next = ln.depart()
+	}
+	ln.mu.Unlock()
+	if late { // others may still hold it
+		return next
+	}
+	stopped := g.timer.Stop()
+	for i, q := range g.questions {
+		if results != nil {
+			q.decision, q.err = q.read(results[i])
+		} else {
+			q.err = closed
+		}
+		if closed != nil && errors.Is(q.err, context.Canceled) { // not the caller's
+			q.err = &redstart.Error{Op: "redstart/limit: ask", Outcome: redstart.OutcomeOf(q.err), Err: closed}
+		}
+		q.done <- struct{}{}
+	}
+	if stopped && closed == nil { // else the timer, or the connection, may still look at it
+		clear(g.questions)
+		clear(g.commands)
+		g.questions, g.commands, g.result[0] = g.questions[:0], g.commands[:0], rueidis.RedisResult{}
+		g.lane, g.departed, g.settled = nil, false, false
+		ln.of.groups.Put(g)
+	}
+	return next
+}
+
+// ring is the group's timer: it has waited for company long enough, or for the
+// server.
+func (g *group) ring() {
+	ln := g.lane
+	ln.mu.Lock()
+	left, starts := time.Until(g.ends), false
+	switch {
+	case g.settled:
+		ln.mu.Unlock()
+		return
+	case left > 0:
+		if !g.departed {
+			ln.depart()
+			starts = true
+		}
+		g.timer.Reset(left)
+		ln.mu.Unlock()
+		if starts {
+			g.start()
+		}
+		return
+	}
+	outcome := redstart.Unknown
+	if !g.departed { // nobody had the time to send it
+		ln.open, outcome = nil, redstart.NotApplied
+		g.departed = true
+	} else {
+		ln.suspected.Store(true)
+	}
+	g.settled = true
+	ln.mu.Unlock()
+	err := &timeoutError{context.DeadlineExceeded, outcome}
+	for _, q := range g.questions {
+		q.err = err
+		q.done <- struct{}{}
+	}
+}
+
+// words are those of the script that answers.
+func (q *question) words() (script *redstart.Script, keys, args []string) {
+	if !q.simple() {
+		return limitsScript, q.plan.keys(q.key), q.plan.args(q.least, q.most)
+	}
+	one := q.plan.policies[0]
+	args = one.gcra[:]
+	if q.most != 1 {
+		args = []string{decimal(q.most * one.num), one.gcra[1]}
+	}
+	return gcraScript, []string{q.key + one.suffix}, args
+}
+
+// simple says that gcra.lua answers it.
+func (q *question) simple() bool { return q.plan.simple && q.least == q.most && q.most > 0 }
+
+// read is what the server said.
+func (q *question) read(r rueidis.RedisResult) (Decision, error) {
+	if q.simple() {
+		reply, err := r.AsInt64()
+		if err != nil {
+			return Decision{}, err
+		}
+		return q.plan.policies[0].decision(q.most, reply), nil
+	}
+	reply, err := r.AsIntSlice()
+	if err != nil {
+		return Decision{}, err
+	}
+	return q.plan.decision(reply), nil
+}
+
+var errTimeout = errors.New("no decision within Config.Timeout")
+
+// timeoutError is a server that did not answer in time.
+type timeoutError struct {
+	err     error
+	outcome redstart.Outcome
+}
+
+func (e *timeoutError) Error() string { return errTimeout.Error() + ": " + e.err.Error() }
+func (e *timeoutError) Unwrap() []error {
+	return []error{errTimeout, redstart.ErrUnavailable, e.err}
+}
+func (e *timeoutError) Outcome() redstart.Outcome { return e.outcome }
+
+// cause says of an error that it was the limiter's own patience that ended.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(context.Cause(ctx), errTimeout) {
+		return err
+	}
+	return &timeoutError{err, redstart.OutcomeOf(err)}
+}
+
+// errSilent is the answer while the server is suspected.
+var errSilent error = silentError{}
+
+type silentError struct{}
+
+func (silentError) Error() string             { return "the server has not answered a moment ago" }
+func (silentError) Outcome() redstart.Outcome { return redstart.NotApplied }
+func (silentError) Unwrap() error             { return redstart.ErrUnavailable }
