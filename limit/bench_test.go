@@ -10,6 +10,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/topology"
 )
 
 // BenchmarkTake is a decision by 64 goroutines over 1,000 ids, beside a bare INCR.
@@ -19,7 +20,22 @@ func BenchmarkTake(b *testing.B) {
 		b.Skip(err)
 	}
 	b.Cleanup(func() { _ = srv.Close() })
-	c := open(b, srv.URL(), redstart.Config{})
+	benchTake(b, srv.URL())
+}
+
+// BenchmarkCluster is BenchmarkTake on a cluster of three, where each question
+// goes alone.
+func BenchmarkCluster(b *testing.B) {
+	cl, err := topology.StartCluster(b.Context(), topology.ClusterConfig{Replicas: -1, NodeTimeout: calm})
+	if err != nil {
+		b.Skip(err)
+	}
+	b.Cleanup(func() { _ = cl.Close() })
+	benchTake(b, cl.URL())
+}
+
+func benchTake(b *testing.B, url string) {
+	c := open(b, url, redstart.Config{})
 	ids := make([]string, 1000)
 	for i := range ids {
 		ids[i] = fmt.Sprintf("user%d", i)
@@ -31,7 +47,6 @@ func BenchmarkTake(b *testing.B) {
 			b.SetParallelism(32)
 			var n atomic.Uint64
 			used := cpu()
-			defer func() { b.ReportMetric(float64(cpu()-used)/float64(b.N), "cpu-ns/op") }()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := n.Add(1) * 31; pb.Next(); i++ {
 					if err := call(ids[i%uint64(len(ids))]); err != nil {
@@ -40,6 +55,7 @@ func BenchmarkTake(b *testing.B) {
 					}
 				}
 			})
+			b.ReportMetric(float64(cpu()-used)/float64(b.N), "cpu-ns/op")
 		})
 	}
 	taking := func(cfg Config) func(string) error {

@@ -261,7 +261,7 @@ func (g *group) ring() {
 		ln.open, outcome = nil, redstart.NotApplied
 		g.departed = true
 	} else {
-		ln.suspected.Store(true)
+		ln.suspect(g.questions[0].key)
 	}
 	g.settled = true
 	ln.mu.Unlock()
@@ -269,6 +269,23 @@ func (g *group) ring() {
 	for _, q := range g.questions {
 		q.err = err
 		q.done <- struct{}{}
+	}
+}
+
+// suspect makes all decisions those of an outage, after one that came too late,
+// until the server answers, or the client knows itself that it is away: within the
+// client's Timeout. What is late may have been lost on the way, so it is asked anew.
+func (ln *lane) suspect(k string) {
+	c := ln.of.client
+	if !ln.suspected.CompareAndSwap(false, true) {
+		return
+	}
+	err := c.Go(func(ctx context.Context) {
+		defer ln.suspected.Store(false)
+		_ = c.Do(ctx, c.B().Exists().Key(k).Build()).Error() // whatever it is, it is an answer
+	})
+	if err != nil {
+		ln.suspected.Store(false)
 	}
 }
 

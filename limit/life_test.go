@@ -32,6 +32,9 @@ func TestDenialIsRemembered(t *testing.T) {
 		want("more", 5, SourceDenied, false)
 		want("less", 3, SourceServer, false)
 		want("less again", 3, SourceDenied, false)
+		if n := testing.AllocsPerRun(20, func() { _, _ = l.Take(t.Context(), "a", 3) }); n != 0 {
+			t.Errorf("a denial that is remembered allocates %v times", n)
+		}
 		if err := l.Refund(t.Context(), "a", 2); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +47,7 @@ func TestDenialIsRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("after a reset", 5, SourceServer, true)
-		if s := l.Stats(); s.FromDenials != 4 || s.Denied != 8 || s.Taken != 3 {
+		if s := l.Stats(); s.FromDenials != 4+21 || s.Denied != 8+21 || s.Taken != 3 {
 			t.Errorf("%+v", s)
 		}
 		if d, err := l.Peek(t.Context(), "a"); err != nil || d.Allowed || d.Remaining != 0 || d.Limit != 5 {
