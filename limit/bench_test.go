@@ -20,7 +20,7 @@ func BenchmarkTake(b *testing.B) {
 		b.Skip(err)
 	}
 	b.Cleanup(func() { _ = srv.Close() })
-	benchTake(b, srv.URL())
+	benchTake(b, srv.URL(), 32)
 }
 
 // BenchmarkCluster is BenchmarkTake on a cluster of three, where each question
@@ -31,10 +31,21 @@ func BenchmarkCluster(b *testing.B) {
 		b.Skip(err)
 	}
 	b.Cleanup(func() { _ = cl.Close() })
-	benchTake(b, cl.URL())
+	benchTake(b, cl.URL(), 32)
 }
 
-func benchTake(b *testing.B, url string) {
+// BenchmarkFew is BenchmarkTake by a goroutine for each core.
+func BenchmarkFew(b *testing.B) {
+	srv, err := redstarttest.StartServer(b.Context(), redstarttest.ServerConfig{})
+	if err != nil {
+		b.Skip(err)
+	}
+	b.Cleanup(func() { _ = srv.Close() })
+	benchTake(b, srv.URL(), 1)
+}
+
+// benchTake measures with some goroutines for each core.
+func benchTake(b *testing.B, url string, people int) {
 	c := open(b, url, redstart.Config{})
 	ids := make([]string, 1000)
 	for i := range ids {
@@ -44,7 +55,7 @@ func benchTake(b *testing.B, url string) {
 	run := func(name string, call func(id string) error) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			b.SetParallelism(32)
+			b.SetParallelism(people)
 			var n atomic.Uint64
 			used := cpu()
 			b.RunParallel(func(pb *testing.PB) {

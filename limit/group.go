@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,25 +26,6 @@ const (
 	companyWait = time.Millisecond
 )
 
-// question is what one caller asks the server.
-type question struct {
-	key         string
-	plan        plan
-	least, most int64
-
-	done     chan struct{} // has one place
-	decision Decision
-	err      error
-}
-
-var questions = sync.Pool{New: func() any { return &question{done: make(chan struct{}, 1)} }}
-
-// drop gives back a question that nobody else can still hold.
-func (q *question) drop() {
-	q.key, q.plan, q.decision, q.err = "", plan{}, Decision{}, nil
-	questions.Put(q)
-}
-
 // group is the questions of some callers on their way together: one goroutine,
 // one write and one deadline for all of them. That the goroutine is not a
 // caller's is the point: a connection that is being made, or whose queue is full,
@@ -55,8 +37,9 @@ type group struct {
 	result    [1]rueidis.RedisResult // of a question that goes alone
 	ends      time.Time
 	timer     *time.Timer
-	departed  bool // guarded by the lane
-	settled   bool // all have their answers; guarded by the lane
+	leaving   bool // a goroutine has it; guarded by the lane, as are those below
+	sent      bool // nobody can join any more
+	settled   bool // all have their answers
 	travel    func(context.Context)
 }
 
@@ -127,9 +110,13 @@ func (ln *lane) join(q *question) error {
 		ln.open = g
 	}
 	g.questions = append(g.questions, q)
-	departs := ln.underWay < groupsAtOnce || len(g.questions) >= ln.of.most
+	full := len(g.questions) >= ln.of.most
+	departs := !g.leaving && (full || ln.underWay < groupsAtOnce)
 	if departs {
-		ln.depart()
+		ln.leave(g)
+	}
+	if full {
+		ln.open = nil
 	}
 	if fresh {
 		wait := ln.of.timeout
@@ -149,15 +136,10 @@ func (ln *lane) join(q *question) error {
 	return nil
 }
 
-// depart closes the open group. The lane is locked.
-func (ln *lane) depart() *group {
-	g := ln.open
-	if g != nil {
-		g.departed = true
-		ln.open = nil
-		ln.underWay++
-	}
-	return g
+// leave gives a group to a goroutine. The lane is locked.
+func (ln *lane) leave(g *group) {
+	g.leaving = true
+	ln.underWay++
 }
 
 // start sends a group that has departed from a goroutine of the client.
@@ -171,13 +153,38 @@ func (g *group) start() {
 // closed.
 func (g *group) run(ctx context.Context) {
 	for g != nil {
-		results := g.send(ctx)
+		if !g.full() {
+			runtime.Gosched() // those who are ready to ask come along
+		}
+		var results []rueidis.RedisResult
+		if g.close() {
+			results = g.send(ctx)
+		}
 		if ctx.Err() != nil {
 			g.arrive(results, redstart.ErrClosed)
 			return
 		}
 		g = g.arrive(results, nil)
 	}
+}
+
+// full says whether nobody can join.
+func (g *group) full() bool {
+	g.lane.mu.Lock()
+	defer g.lane.mu.Unlock()
+	return g.lane.open != g
+}
+
+// close lets nobody join any more, and says whether the group is still to be sent.
+func (g *group) close() bool {
+	ln := g.lane
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if ln.open == g {
+		ln.open = nil
+	}
+	g.sent = !g.settled
+	return g.sent
 }
 
 // send asks the server. The context has no deadline of the group's: the client
@@ -196,7 +203,7 @@ func (g *group) send(ctx context.Context) []rueidis.RedisResult {
 	return c.DoMulti(ctx, g.commands...)
 }
 
-// arrive gives everyone his answer, unless they came too late, and closes the
+// arrive gives everyone his answer, unless they came too late, and takes the
 // group that gathered meanwhile. The error, if any, is the client's end.
 func (g *group) arrive(results []rueidis.RedisResult, closed error) (next *group) {
 	ln := g.lane
@@ -204,9 +211,15 @@ func (g *group) arrive(results []rueidis.RedisResult, closed error) (next *group
 	late := g.settled
 	g.settled = true
 	ln.underWay--
-	ln.suspected.Store(false)
-	if closed == nil && ln.underWay < groupsAtOnce {
-		next = ln.depart()
+	if g.sent {
+		ln.suspected.Store(false)
+	}
+	if next = ln.open; next != nil {
+		if closed != nil || next.leaving || ln.underWay >= groupsAtOnce {
+			next = nil
+		} else {
+			ln.leave(next)
+		}
 	}
 	ln.mu.Unlock()
 	if late { // others may still hold it
@@ -228,7 +241,7 @@ func (g *group) arrive(results []rueidis.RedisResult, closed error) (next *group
 		clear(g.questions)
 		clear(g.commands)
 		g.questions, g.commands, g.result[0] = g.questions[:0], g.commands[:0], rueidis.RedisResult{}
-		g.lane, g.departed, g.settled = nil, false, false
+		g.lane, g.leaving, g.sent, g.settled = nil, false, false, false
 		ln.of.groups.Put(g)
 	}
 	return next
@@ -245,8 +258,8 @@ func (g *group) ring() {
 		ln.mu.Unlock()
 		return
 	case left > 0:
-		if !g.departed {
-			ln.depart()
+		if !g.leaving {
+			ln.leave(g)
 			starts = true
 		}
 		g.timer.Reset(left)
@@ -256,12 +269,13 @@ func (g *group) ring() {
 		}
 		return
 	}
-	outcome := redstart.Unknown
-	if !g.departed { // nobody had the time to send it
-		ln.open, outcome = nil, redstart.NotApplied
-		g.departed = true
-	} else {
+	outcome := redstart.NotApplied
+	switch {
+	case g.sent:
+		outcome = redstart.Unknown
 		ln.suspect(g.questions[0].key)
+	case ln.open == g: // this process had not the time to send it
+		ln.open = nil
 	}
 	g.settled = true
 	ln.mu.Unlock()
@@ -288,66 +302,3 @@ func (ln *lane) suspect(k string) {
 		ln.suspected.Store(false)
 	}
 }
-
-// words are those of the script that answers.
-func (q *question) words() (script *redstart.Script, keys, args []string) {
-	if !q.simple() {
-		return limitsScript, q.plan.keys(q.key), q.plan.args(q.least, q.most)
-	}
-	one := q.plan.policies[0]
-	args = one.gcra[:]
-	if q.most != 1 {
-		args = []string{decimal(q.most * one.num), one.gcra[1]}
-	}
-	return gcraScript, []string{q.key + one.suffix}, args
-}
-
-// simple says that gcra.lua answers it.
-func (q *question) simple() bool { return q.plan.simple && q.least == q.most && q.most > 0 }
-
-// read is what the server said.
-func (q *question) read(r rueidis.RedisResult) (Decision, error) {
-	if q.simple() {
-		reply, err := r.AsInt64()
-		if err != nil {
-			return Decision{}, err
-		}
-		return q.plan.policies[0].decision(q.most, reply), nil
-	}
-	reply, err := r.AsIntSlice()
-	if err != nil {
-		return Decision{}, err
-	}
-	return q.plan.decision(reply), nil
-}
-
-var errTimeout = errors.New("no decision within Config.Timeout")
-
-// timeoutError is a server that did not answer in time.
-type timeoutError struct {
-	err     error
-	outcome redstart.Outcome
-}
-
-func (e *timeoutError) Error() string { return errTimeout.Error() + ": " + e.err.Error() }
-func (e *timeoutError) Unwrap() []error {
-	return []error{errTimeout, redstart.ErrUnavailable, e.err}
-}
-func (e *timeoutError) Outcome() redstart.Outcome { return e.outcome }
-
-// cause says of an error that it was the limiter's own patience that ended.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() == nil || !errors.Is(context.Cause(ctx), errTimeout) {
-		return err
-	}
-	return &timeoutError{err, redstart.OutcomeOf(err)}
-}
-
-// errSilent is the answer while the server is suspected.
-var errSilent error = silentError{}
-
-type silentError struct{}
-
-func (silentError) Error() string             { return "the server has not answered a moment ago" }
-func (silentError) Outcome() redstart.Outcome { return redstart.NotApplied }
-func (silentError) Unwrap() error             { return redstart.ErrUnavailable }
