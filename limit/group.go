@@ -210,6 +210,9 @@ func (g *group) arrive(results []rueidis.RedisResult, closed error) (next *group
 	ln.mu.Lock()
 	late := g.settled
 	g.settled = true
+	if ln.open == g { // no goroutine could have it
+		ln.open = nil
+	}
 	ln.underWay--
 	if g.sent {
 		ln.suspected.Store(false)

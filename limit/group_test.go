@@ -147,6 +147,17 @@ func TestClosedClient(t *testing.T) {
 		redstarttest.Eventually(t, 20*time.Second, "some decisions", func() bool { return some.Load() > 1000 })
 		c.Close()
 		all.Wait()
+		for i := range 1000 {
+			all.Go(func() {
+				if d, err := l.Take(t.Context(), fmt.Sprint(i), 1); !errors.Is(err, redstart.ErrClosed) || redstart.OutcomeOf(err) != redstart.NotApplied {
+					t.Errorf("after the end: %+v, %v", d, err)
+				}
+			})
+		}
+		all.Wait()
+		if ln := &l.lanes.one; ln.open != nil || ln.underWay != 0 {
+			t.Errorf("%d groups under way, one open: %v", ln.underWay, ln.open != nil)
+		}
 	})
 }
 
