@@ -81,7 +81,7 @@
 // eighth of Config.Timeout at most. Each has its own answer and its own error; all
 // have the deadline of the first, since no caller touches the connection himself.
 // In a cluster each question goes alone, so that a frozen node decides for no id of
-// another; a limiter there holds 128 KiB, and some 60 bytes for each slot in use.
+// another; a limiter there holds 128 KiB, and some 50 bytes for each slot in use.
 // Nothing else runs in the background but, after a decision that came too late,
 // one more question until it is answered.
 //
