@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/redstart-go/redstart/bench/cost"
+	"github.com/redstart-go/redstart/bench/near"
 )
 
 func TestCallAllocations(t *testing.T) {
@@ -72,7 +73,7 @@ func costsOf(ns, allocs float64) [][]cost.Call {
 
 func reportOf(ns, allocs float64) report {
 	call := section{Name: "call", Control: "rueidis", Noise: 0.012}
-	peers := []cost.Policy{{Name: "nothing"}, {Name: cost.Ours}, {Name: cost.Sony}, {Name: cost.Failsafe}}
+	peers := []cost.Contestant{{Name: "nothing"}, {Name: cost.Ours}, {Name: cost.Sony}, {Name: cost.Failsafe}}
 	return report{
 		Server: "Redis server v=7.0.15 sha=00000000:0", Go: "go1.26.8", CPUs: 2, Date: "2026-11-24", Rounds: 11,
 		Sections: []section{
@@ -117,6 +118,54 @@ func TestK4(t *testing.T) {
 		spoil(&rep)
 		if all, err := rep.promises(); err == nil {
 			t.Errorf("%s: %v", name, all)
+		}
+	}
+}
+
+// nearOf are one round of nearBenchmark in which ours takes ns and allocates so often, where raw otter takes 30.
+func nearOf(ns, allocs float64) section {
+	names := []string{"otter", near.Ours, near.Unstaled, "sturdyc"}
+	costs := make([][]cost.Call, len(names)+1)
+	contestants := make([]cost.Contestant, len(names))
+	for i, name := range names {
+		contestants[i].Name = name
+		costs[i+1] = []cost.Call{{Alone: 30}}
+	}
+	costs[0], costs[2] = costs[1], []cost.Call{{Alone: ns, Allocs: allocs}}
+	return timing{name: nearBenchmark{}.name(), items: 1, contestants: contestants}.section(costs)
+}
+
+// The part about speed of a shared row is kept for both ways to hold a value, or it is not.
+func TestC6(t *testing.T) {
+	for _, c := range []struct {
+		value, pointer section
+		kept           bool
+	}{
+		{nearOf(60, 0), nearOf(20, 0), true}, {nearOf(20, 0), nearOf(61, 0), false}, {nearOf(61, 0), nearOf(20, 0), false}, {nearOf(20, 1), nearOf(20, 0), false},
+	} {
+		rep := report{Rounds: leastRounds, Sections: []section{c.value, c.pointer}}
+		all, err := rep.promises()
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		p := all[0]
+		if p.id != "C6" || !p.shared || strings.HasPrefix(p.figure, "not yet: ") == c.kept || strings.Count(p.figure, "; sturdyc 30 ns)") != 2 {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
+// What the fault matrix wrote into a row that it shares stays in front.
+func TestSharedRow(t *testing.T) {
+	for row, want := range map[string]string{
+		"| C6 | near tier | | not yet: why |\n":                                        "| C6 | near tier | <br>`bench.T` | not yet: why<br>1.7 \\| 2 |\n",
+		"| C6 | near tier | `faults.T` | 0 \\| 1 |\n":                                  "| C6 | near tier | `faults.T`<br>`bench.T` | 0 \\| 1<br>1.7 \\| 2 |\n",
+		"| C6 | near tier | `faults.T`<br>`bench.Old` | 0<br>not yet: 5 \\| 6 |\n":     "| C6 | near tier | `faults.T`<br>`bench.T` | 0<br>1.7 \\| 2 |\n",
+		"| C5 | a | `t` | 1 |\n| C6 | near tier | `faults.T` | 0 |\n| C60 | b | | |\n": "| C5 | a | `t` | 1 |\n| C6 | near tier | `faults.T`<br>`bench.T` | 0<br>1.7 \\| 2 |\n| C60 | b | | |\n",
+	} {
+		got, err := promise{id: "C6", test: "bench.T", figure: "1.7 | 2", shared: true}.into(row)
+		if err != nil || got != want {
+			t.Errorf("%q gives\n%q, %v, want\n%q", row, got, err, want)
 		}
 	}
 }

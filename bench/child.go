@@ -9,9 +9,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/redstart-go/redstart/bench/askers"
 )
 
 // childEnv names a child's role in its environment: this program runs itself again, since a stampede over processes
@@ -21,9 +24,8 @@ const childEnv = "REDSTART_BENCH_CHILD"
 
 type (
 	role struct {
-		Contestant string `json:"contestant"`
-		Address    string `json:"address"`
-		URL        string `json:"url"`
+		Contestant string       `json:"contestant"`
+		Place      askers.Place `json:"place"`
 	}
 	// order of a stampede. At is on the clock of the machine, which all share.
 	stampedeOrder struct {
@@ -54,7 +56,7 @@ func childMain(text string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var loads atomic.Int64
-	ask, closing, err := join(ctx, r, func(ctx context.Context) (string, error) {
+	ask, closing, err := askers.Join(ctx, r.Contestant, r.Place, func(ctx context.Context) (string, error) {
 		loads.Add(1)
 		return stampedeValue(), pause(ctx, stampedeLoad)
 	})
@@ -85,8 +87,11 @@ func childMain(text string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 }
 
+// stampedeValue is what the loader gives.
+func stampedeValue() string { return strings.Repeat("x", hitBytes) }
+
 // together lets 64 goroutines ask for the same at the same moment.
-func together(ctx context.Context, o stampedeOrder, ask asker) (time.Duration, error) {
+func together(ctx context.Context, o stampedeOrder, ask askers.Asker) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, stampedeLimit)
 	defer cancel()
 	var all sync.WaitGroup

@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/redstart-go/redstart/bench/many"
+	"github.com/redstart-go/redstart/bench/near"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -45,6 +47,45 @@ func TestHitAllocations(t *testing.T) {
 		if !(ours < control+0.5) { // half an allocation is the start of so short a run
 			t.Errorf("%s: %.2f allocations a call, %s has %.2f", s.Title, ours, s.Control, control)
 		}
+	}
+}
+
+// A near hit allocates nothing; that the peers do shows that the count can see it.
+func TestNearAllocations(t *testing.T) {
+	for _, s := range quick(t, nearBenchmark{}) {
+		if raceDetector {
+			continue // sync.Pool forgets at random there
+		}
+		for _, name := range []string{near.Ours, near.Unstaled} {
+			if n := s.find(name).at("allocs_per_op"); n != 0 {
+				t.Errorf("%s, %s: %v allocations a hit", s.Title, name, n)
+			}
+		}
+		for _, name := range []string{"sturdyc", "go-redis/cache", "rueidisaside"} {
+			if n := s.find(name).at("allocs_per_op"); n == 0 {
+				t.Errorf("%s, %s: no allocation seen", s.Title, name)
+			}
+		}
+	}
+}
+
+// Many values cost next to no allocation each beside the reply's own and the decoder's, and none in the process.
+func TestManyAllocations(t *testing.T) {
+	sections := quick(t, manyBenchmark{})
+	if raceDetector {
+		return // sync.Pool forgets at random there
+	}
+	for _, s := range sections[:2] {
+		control := s.find(s.Control).at("allocs_per_item")
+		for name, most := range map[string]float64{many.Ours: control + 0.1, many.Warm: 0.1} {
+			if n := s.find(name).at("allocs_per_item"); !(n < most) {
+				t.Errorf("%s, %s: %.3f allocations a value, %s has %.3f", s.Title, name, n, s.Control, control)
+			}
+		}
+	}
+	decoded := sections[2]
+	if n, alone := decoded.find(many.Packed).at("allocs_per_item"), decoded.find(many.Decoding).at("allocs_per_item"); !(n < alone+1.1) {
+		t.Errorf("%.3f allocations a struct, %.3f of them to decode it", n, alone)
 	}
 }
 
@@ -89,7 +130,7 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{[]string{"--help"}, 0, "-rounds"},
-		{[]string{"--only", "hit,nothing"}, 2, "there are hit, struct, stampede, call, layer"},
+		{[]string{"--only", "hit,nothing"}, 2, "there are hit, near, many, struct, stampede, call, layer"},
 		{[]string{"--rounds", "0"}, 2, "at least one round"},
 		{[]string{"hit"}, 2, "flags only"},
 		{[]string{"--guarantees", "x", "--quick"}, 2, "--guarantees needs 9 rounds"},

@@ -18,24 +18,15 @@ func policies(ctx context.Context, l lab) (section, error) {
 	if l.quick {
 		long = time.Millisecond
 	}
-	// The control, which is the first, runs twice a round.
-	slots := append([]cost.Policy{all[0]}, all...)
-	costs := make([][]cost.Call, len(slots))
-	for round := range l.rounds {
-		l.tell("policies: round %d of %d", round+1, l.rounds)
-		for _, i := range order(round, len(slots)) {
-			c, err := slots[i].Measure(long)
-			if err != nil {
-				return section{}, fmt.Errorf("%s: %w", slots[i].Name, err)
-			}
-			costs[i] = append(costs[i], c)
-		}
+	costs, err := l.time(ctx, "policies", all, long)
+	if err != nil {
+		return section{}, err
 	}
 	return policySection(all, costs), nil
 }
 
 // policySection sums the rounds up; costs[0] and costs[1] are the control's.
-func policySection(all []cost.Policy, costs [][]cost.Call) section {
+func policySection(all []cost.Contestant, costs [][]cost.Call) section {
 	columns := []column{
 		{key: "ns_per_op", title: "ns", digits: 1, spread: true},
 		{key: "shared_ns_per_op", title: "every core ns", digits: 1},

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/redstart-go/redstart/bench/cost"
+	"github.com/redstart-go/redstart/bench/near"
 )
 
 // promise is a row of GUARANTEES.md whose figure comes from here.
@@ -14,6 +16,7 @@ type promise struct {
 	id     string
 	test   string // the one that holds what can be asserted
 	figure string
+	shared bool // the fault matrix writes the row as well; what is ours stands behind a <br> in each cell
 }
 
 // leastRounds is what a figure for that page needs.
@@ -24,12 +27,18 @@ func (rep report) promises() ([]promise, error) {
 	if rep.Quick || rep.Rounds < leastRounds {
 		return nil, fmt.Errorf("a figure for the page needs %d rounds that are not quick", leastRounds)
 	}
-	layers := rep.sections(layerBenchmark{}.name())
-	calls := rep.sections(callBenchmark{}.name())
-	if len(layers) != 2 || len(calls) != 2 {
-		return nil, errors.New("the row K4 needs the benchmarks call and layer")
+	layers, calls, hits := rep.sections(layerBenchmark{}.name()), rep.sections(callBenchmark{}.name()), rep.sections(nearBenchmark{}.name())
+	var all []promise
+	if len(layers) == 2 && len(calls) == 2 {
+		all = append(all, rep.k4(layers[0], layers[1], calls[0], calls[1]))
 	}
-	return []promise{rep.k4(layers[0], layers[1], calls[0], calls[1])}, nil
+	if len(hits) == 2 {
+		all = append(all, rep.c6(hits[0], hits[1]))
+	}
+	if len(all) == 0 {
+		return nil, errors.New("the row K4 needs the benchmarks call and layer, C6 needs near")
+	}
+	return all, nil
 }
 
 func (rep report) sections(name string) []section {
@@ -71,6 +80,35 @@ func (rep report) k4(layer, policies, get, set section) promise {
 	return promise{id: "K4", test: "redstart.TestCallAllocatesNothing", figure: text}
 }
 
+// c6 is the part about speed of the row about the near tier.
+func (rep report) c6(value, pointer section) promise {
+	kept := true
+	of := func(s section) string {
+		r := s.find(near.Ours)
+		kept = kept && r.at("ratio") <= nearRatio && r.at("allocs_per_op") <= 0
+		return fmt.Sprintf("%s times (%s ns and %s allocations; raw otter %s ns, beside itself within %s %%; %s)",
+			number(r.at("ratio"), 2), number(r.at("ns_per_op"), 0), number(r.at("allocs_per_op"), 0),
+			number(s.find(s.Control).at("ns_per_op"), 0), number(100*s.Noise, 1), s.peers())
+	}
+	text := fmt.Sprintf("a hit of a struct of 1 KiB, beside raw otter: by pointer %s, by value %s; %s, medians of %d rounds, %s, %d CPUs",
+		of(pointer), of(value), rep.Date, rep.Rounds, rep.Go, rep.CPUs)
+	if !kept {
+		text = "not yet: " + text
+	}
+	return promise{id: "C6", test: "bench.TestNearAllocations", figure: text, shared: true}
+}
+
+// peers tells what all but the control and ours take.
+func (s section) peers() string {
+	var all []string
+	for _, r := range s.Rows {
+		if !slices.Contains([]string{s.Control, s.Control + again, near.Ours, near.Unstaled}, r.name) {
+			all = append(all, fmt.Sprintf("%s %s ns", r.name, number(r.at("ns_per_op"), 0)))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
 // shortVersion makes "Redis 7.0.15" of what a server prints about itself.
 func shortVersion(text string) string {
 	name, rest, _ := strings.Cut(text, " ")
@@ -106,9 +144,19 @@ func (p promise) into(page string) (string, error) {
 		if len(cells) < 4 || strings.TrimSpace(cells[1]) != p.id {
 			continue
 		}
-		figure := strings.NewReplacer("|", "\\|", "\n", " ").Replace(p.figure)
-		lines[i] = fmt.Sprintf("| %s | %s | `%s` | %s |\n", p.id, strings.TrimSpace(cells[2]), p.test, figure)
+		test, figure := "`"+p.test+"`", strings.NewReplacer("|", "\\|", "\n", " ").Replace(p.figure)
+		if p.shared {
+			theirs, rest, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(cells[3]), "|"), "|")
+			test, figure = before(theirs)+test, before(rest)+figure
+		}
+		lines[i] = fmt.Sprintf("| %s | %s | %s | %s |\n", p.id, strings.TrimSpace(cells[2]), test, figure)
 		return strings.Join(lines, ""), nil
 	}
 	return "", fmt.Errorf("there is no row %s", p.id)
+}
+
+// before is the fault matrix's part of a cell that is shared, with what ends it.
+func before(cell string) string {
+	theirs, _, _ := strings.Cut(cell, "<br>")
+	return strings.TrimSpace(theirs) + "<br>"
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redstart-go/redstart/bench/askers"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 func (b stampedeBenchmark) run(ctx context.Context, l lab) (_ []section, err error) {
-	all := contestants()
+	all := askers.All()
 	teams := make([]*team, 0, len(all))
 	defer func() {
 		for _, t := range teams {
@@ -38,13 +39,13 @@ func (b stampedeBenchmark) run(ctx context.Context, l lab) (_ []section, err err
 		}
 	}()
 	for _, c := range all {
-		l.tell("stampede: %s: starting %d processes", c.name, stampedeProcesses)
+		l.tell("stampede: %s: starting %d processes", c.Name, stampedeProcesses)
 		t, err := newTeam(ctx, l, c)
 		if t != nil {
 			teams = append(teams, t)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
+			return nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
 	}
 	// The control, which is the first, runs twice a round.
@@ -55,7 +56,7 @@ func (b stampedeBenchmark) run(ctx context.Context, l lab) (_ []section, err err
 		for _, i := range order(round, len(slots)) {
 			s, err := slots[i].round(ctx)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", slots[i].name, err)
+				return nil, fmt.Errorf("%s: %w", slots[i].Name, err)
 			}
 			got[i] = append(got[i], s)
 		}
@@ -80,7 +81,7 @@ func (s stampede) total() float64 {
 
 // team is a contestant's processes, and its own server, so that no other's commands are counted.
 type team struct {
-	contestant
+	askers.Contestant
 	server   *redstarttest.Server // nil for one that needs none
 	children []*child
 	asked    int // ids used up: every stampede is for a key that is cold
@@ -88,17 +89,17 @@ type team struct {
 
 // newTeam starts the processes and warms them up: one stampede for each, in which it has a head start and loads while
 // the others wait, so that afterwards each has loaded once, has waited, and has the connections for both.
-func newTeam(ctx context.Context, l lab, c contestant) (*team, error) {
-	t := &team{contestant: c}
-	r := role{Contestant: c.name}
-	if !c.local {
+func newTeam(ctx context.Context, l lab, c askers.Contestant) (*team, error) {
+	t := &team{Contestant: c}
+	r := role{Contestant: c.Name, Place: askers.Place{Callers: callers, TTL: ttl}}
+	if !c.Local {
 		var err error
 		if t.server, err = l.server(ctx); err != nil {
 			return t, err
 		}
-		r.Address, r.URL = t.server.Addr(), t.server.URL()
-		if c.prepare != nil {
-			if err := c.prepare(ctx, t.server); err != nil {
+		r.Place.Address, r.Place.URL = t.server.Addr(), t.server.URL()
+		if c.Prepare != nil {
+			if err := c.Prepare(ctx, t.server); err != nil {
 				return t, err
 			}
 		}
@@ -223,7 +224,7 @@ func commandCounts(ctx context.Context, server *redstarttest.Server) (map[string
 }
 
 // section sums the rounds up; got[0] and got[1] are the control's.
-func (b stampedeBenchmark) section(all []contestant, got [][]stampede) section {
+func (b stampedeBenchmark) section(all []askers.Contestant, got [][]stampede) section {
 	last := func(s stampede) float64 { return s.last }
 	loads := func(s stampede) float64 { return float64(s.loads) }
 	first, second := pick(got[0], last), pick(got[1], last)
@@ -236,7 +237,7 @@ func (b stampedeBenchmark) section(all []contestant, got [][]stampede) section {
 		{key: "most_commands", title: "most"},
 	}
 	s := section{
-		Name: b.name(), Title: "a cold key, asked for by 4 × 64 callers", Control: all[0].name, columns: columns,
+		Name: b.name(), Title: "a cold key, asked for by 4 × 64 callers", Control: all[0].Name, columns: columns,
 		How: "4 processes of 64 goroutines; the loader takes 50 ms. Medians, and the most of any round. Commands as the server counts them, those inside\n" +
 			"scripts as well, PINGs of idle connections not; every process has loaded and waited before. The ratio is of the last caller's time.",
 		Noise: spreadOf(over(second, first)).noise(),
@@ -251,16 +252,16 @@ func (b stampedeBenchmark) section(all []contestant, got [][]stampede) section {
 			exact(slices.Max(pick(rounds, stampede.total))),
 		}})
 	}
-	add(all[0].name, all[0].about, got[0], nil)
-	add(all[0].name+again, "the control once more; the ratio is to its other run, those below are to the mean of both", got[1], over(second, first))
+	add(all[0].Name, all[0].About, got[0], nil)
+	add(all[0].Name+again, "the control once more; the ratio is to its other run, those below are to the mean of both", got[1], over(second, first))
 	control := mean(first, second)
 	for i, c := range all[1:] {
 		rounds := got[i+2]
-		about := c.about
-		if !c.local {
+		about := c.About
+		if !c.Local {
 			about = strings.TrimPrefix(about+"; commands: "+breakdown(rounds), "; ")
 		}
-		add(c.name, about, rounds, over(pick(rounds, last), control))
+		add(c.Name, about, rounds, over(pick(rounds, last), control))
 	}
 	r := s.find("redstart")
 	most := max(r.at("most_loads"), s.find("redstart, polling").at("most_loads"))

@@ -220,7 +220,7 @@ func TestC6NearTier(t *testing.T) {
 	}
 	naive := naiveNear(t, seed)
 	keep(t, form, "C6", servers, "0 going back, 0 beyond MaxStale (%v), 0 own writes misread in %d reads (%d near) beside %d writes of 3 processes and of others; oldest %v; %s, %d slots moved under way%s "+
-		"(a map with a TTL, without any fault: %d beyond, %d going back of %d reads). The ratio is written by make bench",
+		"(a map with a TTL, without any fault: %d beyond, %d going back of %d reads)",
 		nearMaxStale, total.reads, total.near, total.writes, total.found.Oldest.Round(time.Millisecond), struck, moves, failover,
 		len(naive.found.Beyond), len(naive.found.Back), naive.reads)
 }

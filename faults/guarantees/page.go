@@ -58,7 +58,8 @@ func update(path string, row Row) error {
 // rewrite gives the page with the row in it.
 func rewrite(page string, row Row) string {
 	head, rows, tail := take(page)
-	rows[row.ID] = fmt.Sprintf("| %s | %s | `%s` | %s |", row.ID, text(row.ID, rows[row.ID]), row.Test, cell(row.Figure))
+	test, figure := speed(rows[row.ID])
+	rows[row.ID] = fmt.Sprintf("| %s | %s | `%s`%s | %s%s |", row.ID, text(row.ID, rows[row.ID]), row.Test, test, cell(row.Figure), figure)
 	for _, a := range areas {
 		for _, p := range a.promises {
 			if _, ok := rows[p.id]; !ok {
@@ -76,6 +77,22 @@ func rewrite(page string, row Row) string {
 	}
 	b.WriteString("\n" + tail)
 	return b.String()
+}
+
+// speed gives what make bench has written into a row that it shares with the
+// matrix: in each of the last two cells, a <br> and what is behind it.
+func speed(row string) (test, figure string) {
+	cells := strings.SplitN(strings.TrimSuffix(row, " |"), "|", 5) // "", " C6 ", its text, the test, the figure
+	if len(cells) < 5 {
+		return "", ""
+	}
+	behind := func(cell string) string {
+		if at := strings.Index(cell, "<br>"); at >= 0 {
+			return strings.TrimSpace(cell[at:])
+		}
+		return ""
+	}
+	return behind(cells[3]), behind(cells[4])
 }
 
 // take takes a page apart: what is before the first table's heading, the rows

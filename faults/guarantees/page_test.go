@@ -18,7 +18,7 @@ func TestANewPageHasEveryPromise(t *testing.T) {
 	for _, want := range []string{
 		"# Guarantees\n",
 		"## Cache\n\n| ID | promise | test | figure, date, servers |\n|---|---|---|---|\n| C1 | a cold key is loaded once across all processes | `faults.TestX` | 1 load \\| of 1 key |\n| C2 |",
-		"| C9 | many keys: one loader call with exactly the missing ids, one round trip per node | | not yet: comes with GetMany |\n| C10 |",
+		"| C9 | many keys: one loader call with exactly the missing ids, one round trip per node | | not yet: " + notRun + " |\n| C10 |",
 		"| U1 |", "\n## Bugs found, and the test that keeps them away\n",
 	} {
 		if !strings.Contains(page, want) {
@@ -50,6 +50,26 @@ func TestTheRestOfThePageStays(t *testing.T) {
 	}
 	if third := rewrite(again, Row{ID: "J3", Test: "topic.TestGap", Figure: "0"}); third != again {
 		t.Errorf("writing the same row again changed the page:\n%s\nto\n%s", again, third)
+	}
+}
+
+// A row that make bench shares keeps what that wrote, whoever was first.
+func TestFiguresOfSpeedStay(t *testing.T) {
+	const speed = "<br>1.7 times \\| otter"
+	fresh := rewrite("", Row{ID: "C1", Test: "a", Figure: "b"})
+	benchFirst := strings.Replace(fresh, "by push | | not yet: "+notRun+" |", "by push | <br>`bench.TestX` | not yet: "+notRun+speed+" |", 1)
+	if benchFirst == fresh {
+		t.Fatal("C6 does not look as it did")
+	}
+	page := rewrite(benchFirst, Row{ID: "C1", Test: "a", Figure: "b"})
+	if page != benchFirst {
+		t.Errorf("another row's figure changed\n%s\nto\n%s", benchFirst, page)
+	}
+	for _, figure := range []string{"0 stale", "0 stale | of 7"} {
+		page = rewrite(page, Row{ID: "C6", Test: "faults.TestC6", Figure: figure})
+		if want := "by push | `faults.TestC6`<br>`bench.TestX` | " + cell(figure) + speed + " |\n"; !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
 	}
 }
 
