@@ -110,7 +110,7 @@ func (l *Limiter) batched(ctx context.Context, id string, p plan, least, most in
 		want := h.wants(now, most, l.cfg.Batch, used, l.cfg.BatchFor)
 		h.mu.Unlock()
 
-		d, err := l.ask(timed, id, p, need, max(want-had, need))
+		d, err := l.ask(timed, l.keys.of(id), p, need, max(want-had, need))
 		a.decision, a.err, a.own = d, err, ctx.Err() != nil || !redstart.Away(err)
 		if err == nil {
 			l.remember(id, p, need, now, d, gen)

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/topology"
 )
 
 // BenchmarkTake is a decision by 64 goroutines over 1,000 ids, beside a bare INCR.
@@ -18,7 +20,33 @@ func BenchmarkTake(b *testing.B) {
 		b.Skip(err)
 	}
 	b.Cleanup(func() { _ = srv.Close() })
-	c := open(b, srv.URL(), redstart.Config{})
+	benchTake(b, srv.URL(), 32)
+}
+
+// BenchmarkCluster is BenchmarkTake on a cluster of three, where each question
+// goes alone.
+func BenchmarkCluster(b *testing.B) {
+	cl, err := topology.StartCluster(b.Context(), topology.ClusterConfig{Replicas: -1, NodeTimeout: calm})
+	if err != nil {
+		b.Skip(err)
+	}
+	b.Cleanup(func() { _ = cl.Close() })
+	benchTake(b, cl.URL(), 32)
+}
+
+// BenchmarkFew is BenchmarkTake by a goroutine for each core.
+func BenchmarkFew(b *testing.B) {
+	srv, err := redstarttest.StartServer(b.Context(), redstarttest.ServerConfig{})
+	if err != nil {
+		b.Skip(err)
+	}
+	b.Cleanup(func() { _ = srv.Close() })
+	benchTake(b, srv.URL(), 1)
+}
+
+// benchTake measures with some goroutines for each core.
+func benchTake(b *testing.B, url string, people int) {
+	c := open(b, url, redstart.Config{})
 	ids := make([]string, 1000)
 	for i := range ids {
 		ids[i] = fmt.Sprintf("user%d", i)
@@ -27,8 +55,9 @@ func BenchmarkTake(b *testing.B) {
 	run := func(name string, call func(id string) error) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			b.SetParallelism(32)
+			b.SetParallelism(people)
 			var n atomic.Uint64
+			used := cpu()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := n.Add(1) * 31; pb.Next(); i++ {
 					if err := call(ids[i%uint64(len(ids))]); err != nil {
@@ -37,6 +66,7 @@ func BenchmarkTake(b *testing.B) {
 					}
 				}
 			})
+			b.ReportMetric(float64(cpu()-used)/float64(b.N), "cpu-ns/op")
 		})
 	}
 	taking := func(cfg Config) func(string) error {
@@ -59,6 +89,15 @@ func BenchmarkTake(b *testing.B) {
 	run("counter", taking(Config{Key: "c:{<id>}", Limits: []Limit{{Algorithm: SlidingCounter, Rate: many, Per: time.Hour}}}))
 	run("window", taking(Config{Key: "w:{<id>}", Limits: []Limit{{Algorithm: FixedWindow, Rate: many, Per: time.Hour}}}))
 	run("log", taking(Config{Key: "l:{<id>}", Limits: []Limit{{Algorithm: SlidingLog, Rate: 10000, Per: time.Second}}}))
+}
+
+// cpu is what this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkDenied is a denial that the process remembers.

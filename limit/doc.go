@@ -43,8 +43,8 @@
 //     for itself, and counts what would have passed.
 //   - A decision is there within Config.Timeout, whatever the server does, but for
 //     the scheduler (L5): by the policy Allow, Deny or Local. After one that came
-//     too late all are decided by policy at once, until the server answers, or the
-//     client knows that it is away.
+//     too late all are decided by policy at once (in a cluster, all of its slot),
+//     until the server answers, or the client knows that it is away.
 //   - A lost reply may cost units and never gives any; with Allow and Local what
 //     the policy then lets pass comes on top.
 //   - When the server's clock steps back, or a limit is lowered, what is stored
@@ -74,8 +74,16 @@
 // microseconds is the fastest (some 7 µs of the server), each further limit, and
 // other kinds, some 8 µs. A denial that is remembered costs some 150 ns and no
 // command; a unit in hand some 300 ns. Peek and Refund are one script, Reset one
-// DEL. Nothing runs in the background but, after a decision that came too late,
-// one question until it is answered.
+// DEL.
+//
+// The questions of concurrent callers travel together, at most 128 in one write:
+// while two such groups are with the server the next one gathers, for 1 ms or an
+// eighth of Config.Timeout at most. Each has its own answer and its own error; all
+// have the deadline of the first, since no caller touches the connection himself.
+// In a cluster each question goes alone, so that a frozen node decides for no id of
+// another; a limiter there holds 128 KiB, and some 50 bytes for each slot in use.
+// Nothing else runs in the background but, after a decision that came too late,
+// one more question until it is answered.
 //
 // A Concurrency has one sorted set for each id ("slots:{<id>}"). Enter is one
 // script, Leave one ZREM, and each third of the lease one script extends it.

@@ -32,6 +32,9 @@ func TestDenialIsRemembered(t *testing.T) {
 		want("more", 5, SourceDenied, false)
 		want("less", 3, SourceServer, false)
 		want("less again", 3, SourceDenied, false)
+		if n := testing.AllocsPerRun(20, func() { _, _ = l.Take(t.Context(), "a", 3) }); n != 0 {
+			t.Errorf("a denial that is remembered allocates %v times", n)
+		}
 		if err := l.Refund(t.Context(), "a", 2); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +47,7 @@ func TestDenialIsRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("after a reset", 5, SourceServer, true)
-		if s := l.Stats(); s.FromDenials != 4 || s.Denied != 8 || s.Taken != 3 {
+		if s := l.Stats(); s.FromDenials != 4+21 || s.Denied != 8+21 || s.Taken != 3 {
 			t.Errorf("%+v", s)
 		}
 		if d, err := l.Peek(t.Context(), "a"); err != nil || d.Allowed || d.Remaining != 0 || d.Limit != 5 {
@@ -125,7 +128,7 @@ func TestKilledServer(t *testing.T) {
 	alone(t, func(t *testing.T, s *redstarttest.Server) {
 		var events sync.Map
 		c := open(t, s.URL(), redstart.Config{Events: redstart.Events{Pattern: func(i redstart.PatternInfo) { events.Store(i.Event, i) }}})
-		l := limiter(t, c, Config{Limits: []Limit{PerHour(3)}, OnOutage: Deny, Timeout: 200 * time.Millisecond})
+		l := limiter(t, c, Config{Limits: []Limit{PerHour(3)}, OnOutage: Deny})
 		if err := s.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -211,9 +214,12 @@ func TestBatches(t *testing.T) {
 		const processes, batch, rate = 3, 50, 2000
 		var all sync.WaitGroup
 		var admitted, fromBatch atomic.Int64
+		var limiters [processes]*Limiter
+		for i := range limiters {
+			limiters[i] = limiter(t, open(t, url, redstart.Config{}), Config{Limits: []Limit{{Rate: rate, Burst: 100}}, Batch: batch})
+		}
 		start := time.Now()
-		for range processes {
-			l := limiter(t, open(t, url, redstart.Config{}), Config{Limits: []Limit{{Rate: rate, Burst: 100}}, Batch: batch})
+		for _, l := range limiters {
 			for range 8 {
 				all.Go(func() {
 					for time.Since(start) < 500*time.Millisecond {
@@ -265,7 +271,7 @@ func TestBatchesOfColdIDs(t *testing.T) {
 func TestSlots(t *testing.T) {
 	onServers(t, func(t *testing.T, url string) {
 		bound := func(c *redstart.Client) *Concurrency {
-			b, err := NewConcurrency(c, ConcurrencyConfig{Slots: 2, Lease: 600 * time.Millisecond, Timeout: 5 * time.Second})
+			b, err := NewConcurrency(c, ConcurrencyConfig{Slots: 2, Lease: 2 * time.Second, Timeout: 5 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,7 +3,6 @@ package limit
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -26,20 +25,19 @@ var (
 // goroutines; all processes with the same Config.Key on the same server share
 // the limits. See the package's documentation for its promises.
 type Limiter struct {
-	client    *redstart.Client
-	cfg       Config
-	template  *key.Template
-	keys      keys
-	plans     plans
-	clock     func() time.Duration // monotonic, since whenever
-	denials   *bounded[*denial]    // nil: off
-	hands     *bounded[*hand]      // nil: no batches
-	buckets   *bounded[*bucket]    // nil: not Local
-	lines     lines
-	places    chan struct{} // see place
-	suspected atomic.Bool
-	out       atomic.Bool // the last call that needed the server did not reach it
-	stats     counters
+	client   *redstart.Client
+	cfg      Config
+	template *key.Template
+	keys     keys
+	plans    plans
+	clock    func() time.Duration // monotonic, since whenever
+	denials  *bounded[*denial]    // nil: off
+	hands    *bounded[*hand]      // nil: no batches
+	buckets  *bounded[*bucket]    // nil: not Local
+	lines    lines
+	lanes    *lanes
+	out      atomic.Bool // the last call that needed the server did not reach it
+	stats    counters
 }
 
 // New makes a limiter on the client. It sends nothing.
@@ -53,12 +51,12 @@ func New(client *redstart.Client, cfg Config) (*Limiter, error) {
 		client:   client.FailFast().OnPrimary(), // the policy for an outage decides, not a wait
 		cfg:      cfg,
 		template: template,
-		places:   make(chan struct{}, asksAtOnce),
 		clock:    func() time.Duration { return time.Since(start) },
 	}
 	if l.keys, err = keysOf(template); err != nil {
 		return nil, fmt.Errorf("redstart/limit: config: Key: %w", err)
 	}
+	l.lanes = newLanes(l.client, cfg.Timeout)
 	if cfg.LimitsOf == nil {
 		l.plans.fixed = planOf(cfg.Limits)
 	}
@@ -135,103 +133,45 @@ func (l *Limiter) direct(ctx context.Context, id string, p plan, least, most int
 	if ok {
 		return d, nil
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errTimeout)
-	defer cancel()
 	start := l.clock()
-	d, err := l.ask(timed, id, p, least, most)
+	d, err := l.ask(ctx, l.keys.of(id), p, least, most)
 	if err == nil {
 		l.remember(id, p, least, start, d, gen)
 	}
 	return d, err
 }
 
-// ask lets the server decide, within the context's time.
-func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64) (d Decision, err error) {
-	k := l.keys.of(id)
-	if err := l.place(ctx); err != nil {
-		err = cause(ctx, err)
-		l.suspect(k, err)
+// ask lets the server decide, within Config.Timeout.
+func (l *Limiter) ask(ctx context.Context, k string, p plan, least, most int64) (Decision, error) {
+	q := questions.Get().(*question)
+	q.key, q.plan, q.least, q.most = k, p, least, most
+	lane := &l.lanes.one
+	if l.lanes.bySlot != nil {
+		lane = l.lanes.of(k + p.policies[0].suffix)
+	}
+	if err := lane.join(q); err != nil {
+		q.drop()
 		return Decision{}, err
 	}
-	d, err = l.aside(ctx, k, p, least, most)
+	if ended := ctx.Done(); ended == nil {
+		<-q.done
+	} else {
+		select {
+		case <-q.done:
+		case <-ended: // the question goes on alone
+			return Decision{}, cause(ctx, ctx.Err())
+		}
+	}
+	d, err := q.decision, q.err
 	if err != nil {
-		err = cause(ctx, err)
-		l.suspect(k, err)
 		return Decision{}, err
 	}
+	q.drop()
 	if l.out.Load() && l.out.CompareAndSwap(true, false) {
 		l.client.Notify(redstart.PatternInfo{Pattern: "limit", Template: l.template.String(), Event: "back"})
 	}
 	return d, nil
 }
-
-// aside asks from another goroutine, since a connection that is being made, or
-// whose queue is full, holds a call past its time.
-func (l *Limiter) aside(ctx context.Context, k string, p plan, least, most int64) (Decision, error) {
-	answers := make(chan answer, 1)
-	err := l.client.Go(func(context.Context) {
-		var a answer
-		a.decision, a.err = l.run(ctx, k, p, least, most)
-		<-l.places
-		answers <- a
-	})
-	if err != nil {
-		<-l.places
-		return Decision{}, err
-	}
-	select {
-	case a := <-answers:
-		return a.decision, a.err
-	case <-ctx.Done():
-		return Decision{}, ctx.Err()
-	}
-}
-
-// answer is what the server said to one question.
-type answer struct {
-	decision Decision
-	err      error
-}
-
-// run sends the script.
-func (l *Limiter) run(ctx context.Context, k string, p plan, least, most int64) (Decision, error) {
-	if p.simple && least == most {
-		one := p.policies[0]
-		args := one.gcra[:]
-		if most != 1 {
-			args = []string{decimal(most * one.num), one.gcra[1]}
-		}
-		reply, err := gcraScript.Exec(ctx, l.client, []string{k + one.suffix}, args).AsInt64()
-		if err != nil {
-			return Decision{}, err
-		}
-		return one.decision(most, reply), nil
-	}
-	reply, err := limitsScript.Exec(ctx, l.client, p.keys(k), p.args(least, most)).AsIntSlice()
-	if err != nil {
-		return Decision{}, err
-	}
-	return p.decision(reply), nil
-}
-
-var errTimeout = errors.New("no decision within Config.Timeout")
-
-// cause says of an error that it was the limiter's own patience that ended.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() == nil || !errors.Is(context.Cause(ctx), errTimeout) {
-		return err
-	}
-	return &timeoutError{err}
-}
-
-// timeoutError is a server that did not answer in time.
-type timeoutError struct{ err error }
-
-func (e *timeoutError) Error() string { return errTimeout.Error() + ": " + e.err.Error() }
-func (e *timeoutError) Unwrap() []error {
-	return []error{errTimeout, redstart.ErrUnavailable, e.err}
-}
-func (e *timeoutError) Outcome() redstart.Outcome { return redstart.OutcomeOf(e.err) }
 
 // outagePause is when those are told to come back who were denied for want of
 // the server.
@@ -263,8 +203,7 @@ func (l *Limiter) without(ctx context.Context, op, id string, p plan, least, mos
 
 // Peek says what id has, and takes nothing: Allowed when there is at least one
 // unit, Granted is 0. It is not answered from what this process remembers, and
-// while the server cannot be asked it is an error. It, Refund and Reset may take
-// the client's DialTimeout longer than Config.Timeout.
+// while the server cannot be asked it is an error.
 func (l *Limiter) Peek(ctx context.Context, id string) (Decision, error) {
 	return l.look(ctx, "peek", id, 0)
 }
@@ -288,18 +227,19 @@ func (l *Limiter) look(ctx context.Context, op, id string, n int64) (Decision, e
 		return Decision{}, err
 	}
 	k := l.keys.of(id)
-	timed, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errTimeout)
-	defer cancel()
-	reply, err := limitsScript.Exec(timed, l.client, p.keys(k), p.args(min(n, 0), n)).AsIntSlice()
-	if err != nil {
-		return Decision{}, l.fail(op, k, cause(timed, err))
+	if err := ctx.Err(); err != nil {
+		return Decision{}, l.refuse(op, err)
 	}
-	d := p.decision(reply)
+	d, err := l.ask(ctx, k, p, min(n, 0), n)
+	if err != nil {
+		return Decision{}, l.fail(op, k, err)
+	}
 	d.Granted, d.Allowed = 0, d.Remaining > 0
 	return d, nil
 }
 
-// Reset forgets all that was counted of id. One DEL.
+// Reset forgets all that was counted of id. One DEL, which may take the client's
+// DialTimeout longer than Config.Timeout.
 func (l *Limiter) Reset(ctx context.Context, id string) error {
 	p, err := l.plan("reset", id)
 	if err != nil {
