@@ -2,6 +2,8 @@ package limit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -28,41 +30,52 @@ func TestLocalGivesNoMoreThanItsPart(t *testing.T) {
 	}
 }
 
-// While a lower burst is rolled out, those with the higher one still give no
-// more than that.
-func TestTwoLimitsOfOneNameGiveNoMoreThanTheHigher(t *testing.T) {
+// While a lower burst is rolled out under a name of its own, both together give
+// no more than the sum; under one name each denial by the lower cuts what was
+// counted to what it can hold, and the documentation says so.
+func TestALowerLimitUnderItsOwnName(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
 	c := open(t, s.URL(), redstart.Config{})
-	for i, pair := range [][2]Limit{
-		{{Rate: 1000, Per: time.Hour}, {Rate: 1000, Per: time.Hour, Burst: 10}},
-		{{Algorithm: FixedWindow, Rate: 1000, Per: 366 * 24 * time.Hour}, {Algorithm: FixedWindow, Rate: 10, Per: 366 * 24 * time.Hour}},
+	for _, pair := range [][2]Limit{
+		{{Rate: 1000, Per: time.Hour}, {Name: "lower", Rate: 1000, Per: time.Hour, Burst: 10}},
+		{{Algorithm: FixedWindow, Rate: 1000, Per: 366 * 24 * time.Hour}, {Name: "lower", Algorithm: FixedWindow, Rate: 10, Per: 366 * 24 * time.Hour}},
 	} {
-		key := "pair" + strconv.Itoa(i) + ":{<id>}"
-		before := limiter(t, c, Config{Key: key, Limits: []Limit{pair[0]}, Denials: -1})
-		after := limiter(t, c, Config{Key: key, Limits: []Limit{pair[1]}, Denials: -1})
-		granted := int64(0)
-		for range 10 {
-			d, err := before.TakeUpTo(t.Context(), "a", 1000)
-			if err != nil {
-				t.Fatal(err)
+		for _, named := range []bool{true, false} {
+			key := fmt.Sprintf("pair%d%v:{<id>}", pair[0].Algorithm, named)
+			if !named {
+				pair[1].Name = ""
 			}
-			granted += d.Granted
-			if d := take(t, after, "a", 1); d.Allowed {
-				t.Fatalf("%+v", d)
+			before := limiter(t, c, Config{Key: key, Limits: []Limit{pair[0]}, Denials: -1})
+			after := limiter(t, c, Config{Key: key, Limits: []Limit{pair[1]}, Denials: -1})
+			granted := int64(0)
+			for range 10 {
+				for _, l := range []*Limiter{before, after} {
+					d, err := l.TakeUpTo(t.Context(), "a", 1000)
+					if err != nil {
+						t.Fatal(err)
+					}
+					granted += d.Granted
+				}
 			}
-		}
-		if granted > 1000+10 {
-			t.Errorf("%v: %d units of 1000 were granted in a moment", pair[0].Algorithm, granted)
+			if named != (granted <= 1000+10+1) {
+				t.Errorf("%v, named %v: %d units of 1000 and 10 were granted in a moment", pair[0].Algorithm, named, granted)
+			}
 		}
 	}
 }
 
-// A shadow never denies, whatever is asked for, and no grant is negative.
+// A shadow never denies what any limit could have, and no grant is negative.
 func TestShadowAloneNeverDenies(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
 	l := limiter(t, open(t, s.URL(), redstart.Config{}), Config{Limits: []Limit{{Rate: 10, Shadow: true}}})
-	if d := take(t, l, "a", math.MaxInt64); !d.Allowed || d.Granted < 0 {
+	if d := take(t, l, "a", maxRate); !d.Allowed || d.Granted != maxRate {
 		t.Errorf("%+v", d)
+	}
+	if d, err := l.TakeUpTo(t.Context(), "a", math.MaxInt64); err != nil || !d.Allowed || d.Granted != maxRate {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if d, err := l.Take(t.Context(), "a", math.MaxInt64); !errors.Is(err, ErrNever) {
+		t.Errorf("%+v, %v", d, err)
 	}
 }
 

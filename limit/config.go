@@ -43,6 +43,10 @@ type Config struct {
 	// Algorithm changes, what was counted stays, up to what the new one can
 	// hold: of windows the units, of GCRA the time until all is back, so that a
 	// limit used up is used up at its new rate too, until Reset.
+	// Two different limits of one Name that are in use for an id at the same
+	// time, as while a lower one is rolled out, are not held to each other: what
+	// the lower cuts off what was counted, the higher gives again. Under another
+	// Name they give no more than their sum.
 	LimitsOf func(id string) []Limit
 
 	// OnOutage says what to decide while the server cannot be asked.

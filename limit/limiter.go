@@ -99,7 +99,7 @@ func (l *Limiter) Take(ctx context.Context, id string, n int64) (Decision, error
 // TakeUpTo takes as many units of id as there are, n at most. It is denied
 // when there is none. It costs as much as Take.
 func (l *Limiter) TakeUpTo(ctx context.Context, id string, n int64) (Decision, error) {
-	return l.take(ctx, "take up to", id, 1, n)
+	return l.take(ctx, "take up to", id, min(n, 1), min(n, maxRate))
 }
 
 // take takes at least the fewest and at the most the most units.

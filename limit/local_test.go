@@ -53,7 +53,7 @@ func TestLocalOfSeveral(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := l.local("a", other, 1, 9); d.Granted != 9 || d.Policy != "other" || d.Remaining != 0 {
+	if d := l.local("a", other, 1, 9); d.Granted != 2 || d.Policy != "other" || d.Remaining != 0 {
 		t.Errorf("other limits: %+v", d)
 	}
 	if d := l.local("a", other, 1, 1); d.Allowed || d.RetryAfter <= 0 {

@@ -38,6 +38,9 @@ func (p plan) ever(n int64) error {
 	if n <= 0 {
 		return ErrUnits
 	}
+	if n > maxRate {
+		return fmt.Errorf("%w: no limit has more than %d", ErrNever, maxRate)
+	}
 	for _, l := range p.policies {
 		if n > l.most() && !l.Shadow {
 			return fmt.Errorf("%w: %s has %d at most", ErrNever, l.Name, l.most())
