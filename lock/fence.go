@@ -36,15 +36,16 @@ func NewGuard(name, text string) *Guard {
 
 // Exec runs the script for the holder of a token (Lease.Token). ErrFenced says
 // that a later token has been here and nothing was written. The last token
-// stands beside the resource ("<key>:%fence", in its slot) for a week after it
-// was used. The script, one round trip, and two commands more on the server.
+// stands beside the resource ("<key>:%fence", or "{<key>}:%fenced" for a key
+// without a hash tag) for a week after it was used. The script, one round trip,
+// and two commands more on the server.
 func (g *Guard) Exec(ctx context.Context, c *redstart.Client, token int64, keys, args []string) rueidis.RedisResult {
 	if len(keys) == 0 || token <= 0 {
 		return rueidis.NewErrorResult(&redstart.Error{Op: "redstart/lock: run guarded script", Template: g.script.Name(), Outcome: redstart.NotApplied, Err: errGuard})
 	}
-	fence := keys[0] + ":%fence"
-	if strings.IndexByte(keys[0], '{') < 0 {
-		fence = "{" + keys[0] + "}:%fence"
+	fence, ok := fenceOf(keys[0])
+	if !ok {
+		return rueidis.NewErrorResult(&redstart.Error{Op: "redstart/lock: run guarded script", Template: g.script.Name(), Outcome: redstart.NotApplied, Err: errBraces})
 	}
 	r := g.script.Exec(ctx, c, append(slices.Clip(keys), fence),
 		append(slices.Clip(args), millis(fenced), strconv.FormatInt(token, 10)))
@@ -52,6 +53,15 @@ func (g *Guard) Exec(ctx context.Context, c *redstart.Client, token int64, keys,
 		return rueidis.NewErrorResult(&redstart.Error{Op: "redstart/lock: run guarded script", Template: g.script.Name(), Code: "FENCED", Outcome: redstart.NotApplied, Err: ErrFenced})
 	}
 	return r
+}
+
+// fenceOf is the name beside a key, in its slot: not the same for "a" and "{a}".
+// There is none beside a key whose closing brace ends no hash tag.
+func fenceOf(k string) (string, bool) {
+	if open := strings.IndexByte(k, '{'); open >= 0 && strings.IndexByte(k[open+1:], '}') > 0 {
+		return k + ":%fence", true
+	}
+	return "{" + k + "}:%fenced", k != "" && strings.IndexByte(k, '}') < 0
 }
 
 // causeOf is the server's reply inside an error, if there is one.
@@ -62,7 +72,10 @@ func causeOf(err error) error {
 	return nil
 }
 
-var errGuard = errors.New("a guarded script needs the key that it guards and the token of a lease")
+var (
+	errGuard  = errors.New("a guarded script needs the key that it guards and the token of a lease")
+	errBraces = errors.New("the key that it guards is empty or has a '}' outside a hash tag, so that no other key can be in its slot; name it by a key template")
+)
 
 // SQLCondition is the guard for a row of an SQL database: a condition for the
 // WHERE of an UPDATE or a DELETE, beside that for the row. column holds the last

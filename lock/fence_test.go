@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/key"
 )
 
 // A guarded script runs for the newest token only, as often as its holder likes.
@@ -56,4 +57,54 @@ func TestSQL(t *testing.T) {
 	if err := SQLResult(affected(1), nil); err != nil {
 		t.Error(err)
 	}
+}
+
+// Whatever the key, its fence lies in its slot, or there is none; no two share one.
+func FuzzFenceOf(f *testing.F) {
+	for _, k := range []string{"a", "", "{a}", "a{b", "a}b", "a{}b", "{}{a}", "a{b}c{d}", "\x00", strings.Repeat("x", 10_000)} {
+		f.Add(k, k+"x")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		fa, ok := fenceOf(a)
+		if ok && key.Slot(fa) != key.Slot(a) {
+			t.Errorf("%q and %q lie in two slots", a, fa)
+		}
+		if fb, too := fenceOf(b); ok && too && fa == fb && a != b {
+			t.Errorf("%q and %q share %q", a, b, fa)
+		}
+	})
+}
+
+// Whatever the ids, the keys of their locks are in one slot each, and no two
+// locks share one.
+func FuzzKeysOf(f *testing.F) {
+	for _, id := range []string{"a", "", "}x", "{", "a{b}c", "a:b", "%", "é", "\x00", strings.Repeat("x", 10_000)} {
+		f.Add(id, id+"x")
+	}
+	var templates []*key.Template
+	for _, text := range []string{"lock:{<id>}", "lock:<id>", "{jobs}:<id>"} {
+		templates = append(templates, key.MustParse(text))
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, template := range templates {
+			ka, err := template.Key(a)
+			if err != nil {
+				continue // too long: refused before anything is sent
+			}
+			seen := map[string]bool{}
+			for _, k := range keysOf(ka) {
+				seen[k] = true
+				if key.Slot(k) != key.Slot(ka) {
+					t.Errorf("%q and %q lie in two slots", ka, k)
+				}
+			}
+			if kb, err := template.Key(b); err == nil && a != b {
+				for _, k := range keysOf(kb) {
+					if seen[k] {
+						t.Errorf("%q and %q share %q", a, b, k)
+					}
+				}
+			}
+		}
+	})
 }
