@@ -364,19 +364,27 @@ func (c *Client) Close() {
 // the caller's context has ended, and what would change a shared connection
 // for every other caller.
 func (c *core) admit(ctx context.Context, cmd *rueidis.Completed) error {
-	if c.closed.Load() {
-		return errClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return &Error{Op: "redstart: do", Outcome: NotApplied, Err: err}
+	if err := c.open(ctx, "redstart: do", ""); err != nil {
+		return err
 	}
 	return refused(cmd)
 }
 
+// open refuses a call to a client that is closed, or of a caller whose context
+// has ended.
+func (c *core) open(ctx context.Context, op, template string) error {
+	err := ctx.Err()
+	if c.closed.Load() {
+		err = ErrClosed
+	}
+	if err != nil {
+		return &Error{Op: op, Template: template, Outcome: NotApplied, Err: err}
+	}
+	return nil
+}
+
 // watch is for what goes around the client.
 var watch = guard.Watch{Refuse: refused, Wrote: wrote, Streamed: streamed}
-
-var errClosed = &Error{Op: "redstart: do", Outcome: NotApplied, Err: ErrClosed}
 
 // refused gives ErrRefused for a command that changes its connection: which
 // database, user or protocol it has, or whether it answers at all.

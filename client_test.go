@@ -247,6 +247,10 @@ func TestBackground(t *testing.T) {
 	if err := c.Do(t.Context(), c.B().Ping().Build()).Error(); err == nil || redstart.Away(err) {
 		t.Errorf("Do on a closed client = %v", err)
 	}
+	err = redstart.NewScript("one", "return 1").Exec(t.Context(), c, nil, nil).Error()
+	if !errors.Is(err, redstart.ErrClosed) || redstart.OutcomeOf(err) != redstart.NotApplied {
+		t.Errorf("a script on a closed client = %v, %v", err, redstart.OutcomeOf(err))
+	}
 	c.Close()
 }
 

@@ -49,8 +49,8 @@ func (s *Script) Name() string { return s.name }
 // Exec runs the script: one round trip, two when the server must be told the
 // text. OutcomeOf says of an error raised half way that it is Unknown.
 func (s *Script) Exec(ctx context.Context, c *Client, keys, args []string) rueidis.RedisResult {
-	if err := ctx.Err(); err != nil {
-		return rueidis.NewErrorResult(&Error{Op: "redstart: run script", Template: s.name, Outcome: NotApplied, Err: err})
+	if err := c.core.open(ctx, "redstart: run script", s.name); err != nil {
+		return rueidis.NewErrorResult(err)
 	}
 	if err := c.core.oneSlot(s.name, keys); err != nil {
 		return rueidis.NewErrorResult(err)
