@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/redstart-go/redstart/bench/limits"
+	"github.com/redstart-go/redstart/bench/locks"
 	"github.com/redstart-go/redstart/bench/many"
 	"github.com/redstart-go/redstart/bench/near"
 	"github.com/redstart-go/redstart/redstarttest"
@@ -120,6 +122,41 @@ func TestStampedeLoadsOnce(t *testing.T) {
 	}
 }
 
+// Batches cost no round trip each, and a denial that the process remembers next to no allocation; that a peer's do shows
+// that the count can see it.
+func TestLimitAllocations(t *testing.T) {
+	sections := quick(t, limitBenchmark{})
+	if raceDetector {
+		return // sync.Pool forgets at random there
+	}
+	hot, denied := sections[1], sections[2]
+	for _, c := range []struct {
+		s    section
+		name string
+		most float64
+	}{{hot, limits.Batched, 2}, {denied, limits.Cached, 1}} {
+		ours, peer := c.s.find(c.name).at("allocs_per_op"), c.s.find(limits.RateOf).at("allocs_per_op")
+		if !(ours <= c.most && ours < peer) {
+			t.Errorf("%s, %s: %.2f allocations a call, %s has %.2f", c.s.Title, c.name, ours, limits.RateOf, peer)
+		}
+	}
+}
+
+// A contended lock costs the commands that its page says, and those who poll more than it does.
+func TestLockCommands(t *testing.T) {
+	s := quick(t, lockBenchmark{})[2]
+	ours, control := s.find(locks.Ours).at("commands_per_lock"), s.find(s.Control).at("commands_per_lock")
+	if !(ours <= contendedCommands) {
+		t.Errorf("%.2f commands a lock", ours)
+	}
+	if !(control > 1.7 && control < 2.3) { // what is under way at the ends of so short a run
+		t.Errorf("%s: %.2f commands a lock, though each is taken and put back", s.Control, control)
+	}
+	if polling := s.find("redsync, 5 ms").at("commands_per_lock"); !(polling > ours) {
+		t.Errorf("polling costs %.2f commands a lock, no more than %.2f", polling, ours)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -127,7 +164,7 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{[]string{"--help"}, 0, "-rounds"},
-		{[]string{"--only", "hit,nothing"}, 2, "there are hit, near, many, struct, stampede, call, layer"},
+		{[]string{"--only", "hit,nothing"}, 2, "there are hit, near, many, struct, stampede, call, layer, limit, lock"},
 		{[]string{"--rounds", "0"}, 2, "at least one round"},
 		{[]string{"hit"}, 2, "flags only"},
 		{[]string{"--guarantees", "x", "--quick"}, 2, "--guarantees needs 9 rounds"},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +40,17 @@ const firstID = 100_000
 type throughput struct {
 	name, title, how string
 	keys             int
+	own              bool   // no two goroutines ask for the same
+	beside           string // a reader to which there is a ratio as well
 	readers          []reader
+}
+
+// id is one that a goroutine may ask for.
+func (t throughput) id(worker int, rng *rand.Rand) int {
+	if t.own {
+		return firstID + worker + callers*rng.IntN(t.keys/callers)
+	}
+	return firstID + rng.IntN(t.keys)
 }
 
 func (t throughput) run(ctx context.Context, l lab, server *redstarttest.Server) (section, error) {
@@ -80,7 +91,7 @@ func (t throughput) measure(ctx context.Context, server *redstarttest.Server, r 
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 2))
 			for !stop.Load() {
-				if err := r.get(ctx, firstID+rng.IntN(t.keys)); err != nil {
+				if err := r.get(ctx, t.id(w, rng)); err != nil {
 					first := err // what escapes is allocated, so not err, which every call has
 					failed.CompareAndSwap(nil, &first)
 					return
@@ -186,15 +197,24 @@ func (t throughput) section(samples [][]sample) section {
 		Name: t.name, Title: t.title, How: t.how, Control: t.readers[0].name, columns: columns,
 		Noise: spreadOf(over(second, first)).noise(),
 	}
+	var other []float64
+	if i := slices.IndexFunc(t.readers, func(r reader) bool { return r.name == t.beside }); i > 0 {
+		other = pick(samples[i+1], perSecond)
+		s.columns = append(s.columns, column{key: "beside", title: "of " + t.beside, digits: 2, spread: true})
+	}
 	add := func(name, about string, all []sample, ratios []float64) {
-		s.Rows = append(s.Rows, row{name: name, about: about, columns: columns, figures: []spread{
+		r := row{name: name, about: about, columns: s.columns, figures: []spread{
 			exact(median(pick(all, perSecond))),
 			spreadOf(ratios),
 			exact(median(pick(all, func(s sample) float64 { return s.allocs }))),
 			exact(median(pick(all, func(s sample) float64 { return s.bytes }))),
 			exact(median(pick(all, func(s sample) float64 { return s.server }))),
 			exact(median(pick(all, func(s sample) float64 { return s.client }))),
-		}})
+		}}
+		if other != nil {
+			r.figures = append(r.figures, spreadOf(over(pick(all, perSecond), other)))
+		}
+		s.Rows = append(s.Rows, r)
 	}
 	add(t.readers[0].name, t.readers[0].about, samples[0], nil)
 	add(t.readers[0].name+again, "the control once more; the ratio is to its other run, those below are to the mean of both", samples[1], over(second, first))

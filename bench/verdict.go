@@ -55,3 +55,12 @@ func atMost(target string, figure, bound float64, digits int) verdict {
 	}
 	return v
 }
+
+// atLeast judges a figure against a target.
+func atLeast(target string, figure, least float64, digits int) verdict {
+	v := verdict{Target: target, Result: missed, Figure: number(figure, digits)}
+	if figure >= least {
+		v.Result = met
+	}
+	return v
+}
