@@ -90,7 +90,7 @@ func common() []Contestant {
 		},
 		{Name: "redislock", Within: "set getrange get del", Join: joinRedislock, About: "looks again after 5 ms, else it would not wait; no renewal"},
 		{Name: "redsync", Within: "get del", Join: joinRedsync(), About: "one server, its own delays (50 to 250 ms), any number of tries; no renewal"},
-		{Name: "rueidislock", Within: "set get del pexpireat", Join: joinRueidislock, About: "KeyMajority 1, NoLoopTracking, and TryNextAfter 1 s: with its default a command that takes more than 20 ms leaves its caller waiting for good"},
+		{Name: "rueidislock", Within: "set get del pexpireat", Join: joinRueidislock, About: "KeyMajority 1, NoLoopTracking, TryNextAfter 1 s (with its default a command that takes more than 20 ms leaves its caller waiting for good); who is not woken asks again after 1 s"},
 	}
 }
 
@@ -205,13 +205,18 @@ func joinRueidislock(_ context.Context, p Place) (Hold, func(), error) {
 		return nil, nil, err
 	}
 	return func(ctx context.Context, id int, held func()) error {
-		_, cancel, err := locks.WithContext(ctx, strconv.Itoa(id))
-		if err != nil {
-			return err
+		for {
+			patience, end := context.WithTimeout(ctx, time.Second)
+			_, release, err := locks.WithContext(patience, strconv.Itoa(id))
+			if err == nil {
+				held()
+				release()
+			}
+			end()
+			if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
 		}
-		held()
-		cancel()
-		return nil
 	}, locks.Close, nil
 }
 
