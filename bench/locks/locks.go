@@ -90,7 +90,7 @@ func common() []Contestant {
 		},
 		{Name: "redislock", Within: "set getrange get del", Join: joinRedislock, About: "looks again after 5 ms, else it would not wait; no renewal"},
 		{Name: "redsync", Within: "get del", Join: joinRedsync(), About: "one server, its own delays (50 to 250 ms), any number of tries; no renewal"},
-		{Name: "rueidislock", Within: "set get del pexpireat", Join: joinRueidislock, About: "KeyMajority 1, NoLoopTracking, TryNextAfter 1 s (with its default a command that takes more than 20 ms leaves its caller waiting for good); who is not woken asks again after 1 s"},
+		{Name: "rueidislock", Within: "set get del pexpireat", Join: joinRueidislock, About: "KeyMajority 1, NoLoopTracking, TryNextAfter 1 s; who waits for a second asks again, since some waits were seen not to end"},
 	}
 }
 
