@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,8 +37,6 @@ type Limiter struct {
 	buckets   *bounded[*bucket]    // nil: not Local
 	lines     lines
 	places    chan struct{} // see place
-	questions chan question // for those who have nothing to ask, see aside
-	free      sync.Pool     // of chan answer: empty, and nobody else's
 	suspected atomic.Bool
 	out       atomic.Bool // the last call that needed the server did not reach it
 	stats     counters
@@ -53,12 +50,11 @@ func New(client *redstart.Client, cfg Config) (*Limiter, error) {
 	}
 	start := time.Now().Add(-time.Hour)
 	l := &Limiter{
-		client:    client.FailFast().OnPrimary(), // the policy for an outage decides, not a wait
-		cfg:       cfg,
-		template:  template,
-		places:    make(chan struct{}, asksAtOnce),
-		questions: make(chan question),
-		clock:     func() time.Duration { return time.Since(start) },
+		client:   client.FailFast().OnPrimary(), // the policy for an outage decides, not a wait
+		cfg:      cfg,
+		template: template,
+		places:   make(chan struct{}, asksAtOnce),
+		clock:    func() time.Duration { return time.Since(start) },
 	}
 	if l.keys, err = keysOf(template); err != nil {
 		return nil, fmt.Errorf("redstart/limit: config: Key: %w", err)
@@ -167,6 +163,34 @@ func (l *Limiter) ask(ctx context.Context, id string, p plan, least, most int64)
 		l.client.Notify(redstart.PatternInfo{Pattern: "limit", Template: l.template.String(), Event: "back"})
 	}
 	return d, nil
+}
+
+// aside asks from another goroutine, since a connection that is being made, or
+// whose queue is full, holds a call past its time.
+func (l *Limiter) aside(ctx context.Context, k string, p plan, least, most int64) (Decision, error) {
+	answers := make(chan answer, 1)
+	err := l.client.Go(func(context.Context) {
+		var a answer
+		a.decision, a.err = l.run(ctx, k, p, least, most)
+		<-l.places
+		answers <- a
+	})
+	if err != nil {
+		<-l.places
+		return Decision{}, err
+	}
+	select {
+	case a := <-answers:
+		return a.decision, a.err
+	case <-ctx.Done():
+		return Decision{}, ctx.Err()
+	}
+}
+
+// answer is what the server said to one question.
+type answer struct {
+	decision Decision
+	err      error
 }
 
 // run sends the script.
