@@ -45,7 +45,7 @@ func nearHits[V any](ctx context.Context, l lab, server *redstarttest.Server, ho
 		contestants: hits.Contestants,
 	}
 	s, err := t.run(ctx, l)
-	if err == nil {
+	if err == nil && !l.quick {
 		err = hits.Check()
 	}
 	for _, name := range []string{near.Ours, near.Unstaled} {

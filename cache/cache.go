@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -24,7 +25,7 @@ type Cache[K comparable, V any] struct {
 	cfg      Config[K, V]
 	template *key.Template
 	waker    *wake.Waker
-	outage   chan struct{} // a place for each load allowed while the server is away
+	outage   source.Places // one for each load allowed while the server is away
 	stats    counters
 
 	key    ids.Keys[K] // builds entries' keys
@@ -42,8 +43,6 @@ type Cache[K comparable, V any] struct {
 
 	refreshing turns.Some
 }
-
-type outageKey struct{}
 
 // New makes a cache on the client. It sends nothing.
 func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache[K, V], error) {
@@ -72,9 +71,7 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 	if c.tags, err = stamp.Of(client, template, cfg.LoadTimeout); err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: Key: its tags' keys: %w", err)
 	}
-	c.outage = client.Attach(outageKey{}, func() any {
-		return make(chan struct{}, max(client.Config().OutageLoads, 0))
-	}).(chan struct{})
+	c.outage = source.PlacesOf(client)
 	c.terms = &entry.Terms[K, V]{
 		Form: c.form, Tags: c.tags, TagsOf: cfg.Tags, Clearable: cfg.Clearable, ResultTags: cfg.ResultTags,
 		TTL: cfg.TTL, NegativeTTL: cfg.NegativeTTL, Jitter: cfg.Jitter, LoadTimeout: cfg.LoadTimeout,
@@ -124,8 +121,9 @@ func (c *Cache[K, V]) Get(ctx context.Context, id K) (V, error) {
 // GetEntry is Get with what is known of the value.
 func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	if c.near != nil {
-		if e, found, err := c.nearEntry(id); found {
-			return e, err
+		if it, ok := c.near.Hit(id); ok {
+			c.stats.near.Add(1)
+			return c.nearEntry(it)
 		}
 	}
 	k, err := c.key.One(id)
@@ -136,6 +134,7 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 	if err != nil {
 		return Entry[V]{}, c.failRead("get", k, err)
 	}
+	pauses := c.pauses()
 	patient := true   // he waits for a load although an old value is there
 	var failure error // of the load for which he waited
 	for again := 0; ; again++ {
@@ -145,6 +144,9 @@ func (c *Cache[K, V]) GetEntry(ctx context.Context, id K) (Entry[V], error) {
 		}
 		switch {
 		case err == nil:
+		case pauses.Again(ctx, &err):
+			again--
+			continue
 		case failure != nil && ctx.Err() == nil:
 			return Entry[V]{}, failure
 		case ctx.Err() == nil && redstart.Away(err):
@@ -220,10 +222,11 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
-	r, err := c.fetch(ctx, k, query[K]{id: id, labels: labels})
-	if err == nil {
-		err = r.Err
-	}
+	var r entry.Reply
+	err = c.pauses().Insist(ctx, func() error {
+		r, err = c.fetch(ctx, k, query[K]{id: id, labels: labels})
+		return cmp.Or(err, r.Err)
+	})
 	if err != nil {
 		return v, false, c.failRead("peek", k, err)
 	}
@@ -236,6 +239,9 @@ func (c *Cache[K, V]) Peek(ctx context.Context, id K) (v V, ok bool, err error) 
 		return v, false, nil
 	}
 }
+
+// pauses are a call's while the slot of what it is about moves.
+func (c *Cache[K, V]) pauses() *entry.Pauses { return &entry.Pauses{Within: c.terms.Within / 2} }
 
 func (c *Cache[K, V]) notify(event string, took time.Duration, err error) {
 	c.client.Notify(redstart.PatternInfo{Pattern: "cache", Template: c.template.String(), Event: event, Took: took, Err: err})

@@ -14,6 +14,12 @@ const (
 	Zstd
 )
 
+// String is the compression for people.
+func (c Compression) String() string {
+	names := [...]string{"none", "s2", "zstd", "unknown"}
+	return names[min(int(c), len(names)-1)]
+}
+
 func (c Compression) packing() frame.Packing {
 	return [...]frame.Packing{frame.Plain, frame.S2, frame.Zstd}[c]
 }

@@ -77,13 +77,10 @@ func (c *Cache[K, V]) place(cause error) (release func(), err error) {
 	if cause == nil {
 		return nil, nil
 	}
-	select {
-	case c.outage <- struct{}{}:
+	if release, err = c.outage.Take(cause); err == nil {
 		c.stats.uncached.Add(1)
-		return func() { <-c.outage }, nil
-	default:
-		return nil, &source.Unavailable{Cause: cause, Places: cap(c.outage)}
 	}
+	return release, err
 }
 
 // loadManyDirect is one LoadMany without the server, if a place is free.

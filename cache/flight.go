@@ -16,6 +16,7 @@ import (
 type (
 	flights[K comparable, V any]   = flight.Flights[subject[K, V], ending[V]]
 	oneFlight[K comparable, V any] = flight.Flight[subject[K, V], ending[V]]
+	group[K comparable, V any]     = flight.Group[subject[K, V], ending[V]]
 	seat[K comparable, V any]      = flight.Seat[subject[K, V], ending[V]]
 )
 
@@ -184,6 +185,8 @@ func (c *Cache[K, V]) stopped(f *oneFlight[K, V], err error) ending[V] {
 		return ending[V]{err: redstart.ErrClosed}
 	case redstart.Away(err):
 		return ending[V]{away: err}
+	case entry.Moving(err): // who looks again waits until it is there
+		return ending[V]{again: true}
 	default:
 		return ending[V]{err: err}
 	}

@@ -271,7 +271,7 @@ func isKey[K comparable](t *testing.T, id K, want string) {
 	if k, err := keys.One(id); err != nil || k != want {
 		t.Errorf("key %q, %v, want %q", k, err, want)
 	}
-	all := keys.All([]K{id, id, id}, func(i int, err error) { t.Errorf("key %d: %v", i, err) })
+	all := keys.All([]K{id, id, id}, []int{0, 1, 2}, func(i int, err error) { t.Errorf("key %d: %v", i, err) })
 	if !slices.Equal(all, []string{want, want, want}) {
 		t.Errorf("keys %q, want %q", all, want)
 	}

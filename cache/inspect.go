@@ -6,6 +6,7 @@ import (
 
 	"github.com/redstart-go/redstart/internal/codec"
 	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/frame"
 )
 
 // Info is an entry as it lies in the server, for people who look at one.
@@ -17,6 +18,8 @@ type Info struct {
 	// Codec is what wrote the payload: "raw", "json", "msgpack", "msgpack map",
 	// "generated", or "own" for one given by the program.
 	Codec string
+	// Compression is how the payload was packed.
+	Compression Compression
 	// Schema is the hash of the type, codec and version that wrote it.
 	Schema uint32
 	// Payload is the encoded value, no longer packed, or the token of a lease.
@@ -37,6 +40,7 @@ func Inspect(raw []byte) (Info, error) {
 		return Info{}, fmt.Errorf("redstart/cache: inspect: %w", err)
 	}
 	info := Info{Kind: f.Kind.String(), Codec: name, Schema: f.Schema, Payload: f.Payload, TTL: f.Meta.TTL, StaleFor: f.Meta.StaleFor}
+	info.Compression = map[frame.Packing]Compression{frame.S2: S2, frame.Zstd: Zstd}[f.Packing]
 	for tag := range f.Meta.Tags() {
 		if tag != "" {
 			info.Tags = append(info.Tags, tag)

@@ -14,16 +14,7 @@ import (
 
 // sourceOf is where the values come from.
 func sourceOf[K comparable, V any](cfg *Config[K, V], ended func(time.Duration, error)) *source.Source[K, V] {
-	s := &source.Source[K, V]{Ended: ended}
-	if cfg.LoadMany != nil {
-		s.Many = func(ctx context.Context, ids []K) (map[K]V, error) {
-			values, err := cfg.LoadMany(ctx, ids)
-			if e, ok := err.(Errors[K]); ok { //nolint:errorlint // a wrapped one may hide another failure
-				err = source.Partial[K](e)
-			}
-			return values, err
-		}
-	}
+	s := &source.Source[K, V]{Many: cfg.LoadMany, Ended: ended}
 	switch {
 	case cfg.LoadResult != nil:
 		s.Load = func(ctx context.Context, id K, old source.Old[V]) (source.Result[V], error) {
@@ -53,7 +44,10 @@ func (c *Cache[K, V]) load(f *oneFlight[K, V], h holder, claim int) {
 		c.leaveFailure(f, h, redstart.ErrClosed)
 		return
 	}
-	old := c.oldOf(f, &s)
+	var old source.Old[V]
+	if c.cfg.LoadResult != nil {
+		old = c.form.Old(&f.On.seen, &s)
+	}
 	ended := c.source.Start(ctx, f.On.id, old, nil)
 	for {
 		select {
@@ -86,26 +80,6 @@ func (c *Cache[K, V]) sampleFor(f *oneFlight[K, V]) (stamp.Sampling, error) {
 	ctx, cancel := c.parting(f)
 	defer cancel()
 	return c.terms.Sample(ctx, f.On.id, true)
-}
-
-// oldOf is what a load is given of the value over which it loads; nothing, if
-// one of its tags was invalidated since it was read.
-func (c *Cache[K, V]) oldOf(f *oneFlight[K, V], s *stamp.Sampling) (old source.Old[V]) {
-	if c.cfg.LoadResult == nil || f.On.seen.Frame.Head == nil {
-		return old
-	}
-	for name, was := range f.On.seen.Frame.Meta.Tags() {
-		for _, t := range s.Tags {
-			if t.Name == name && t.Stamp != was {
-				return old
-			}
-		}
-	}
-	v, err := c.form.Open(&f.On.seen.Frame, true)
-	if err != nil {
-		return old
-	}
-	return source.Old[V]{Value: v, OK: true, Age: f.On.seen.Age}
 }
 
 // loadEnded publishes what Load gave, and lands the flight.

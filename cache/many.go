@@ -71,10 +71,12 @@ type many[K comparable, V any] struct {
 
 	lists sync.Mutex
 	open  []int // to be looked at
+	moved []int // their slots are on their way, as astray says
 	stale []int // an old value is there: each is to be read alone
 	alone []int // not to be cached for now: each is to be loaded alone
 	away  []int // the server cannot serve them
-	cause error // why
+
+	cause, astray error // why those are away, and those moved
 }
 
 // lack is an id that is not cached.
@@ -89,35 +91,51 @@ func (c *Cache[K, V]) many(ctx context.Context, ids []K) *many[K, V] {
 
 // run brings every id to its end, but for those that are not to be cached.
 func (m *many[K, V]) run() {
-	m.keys = m.key.All(m.ids, func(i int, err error) { m.got[i].Err = m.failRead("get", "", err) })
+	m.open = make([]int, len(m.ids))
+	for i := range m.open {
+		m.open[i] = i
+	}
+	if m.near != nil {
+		m.open = m.lookNear(m.open)
+	}
+	m.keys = m.key.All(m.ids, m.open, func(i int, err error) { m.got[i].Err = m.failRead("get", "", err) })
 	if m.cfg.Tags != nil || m.cfg.Clearable {
 		m.labels = make([][]stamp.Label, len(m.ids))
 	}
-	m.open = make([]int, 0, len(m.ids))
-	for i, k := range m.keys {
-		if k == "" {
-			continue
+	m.open = slices.DeleteFunc(m.open, func(i int) bool {
+		k := m.keys[i]
+		if k == "" || m.labels == nil {
+			return k == ""
 		}
-		if m.labels != nil {
-			var err error
-			if m.labels[i], err = m.terms.Known(m.ids[i]); err != nil {
-				m.got[i].Err = m.failRead("get", k, err)
-				continue
-			}
+		var err error
+		if m.labels[i], err = m.terms.Known(m.ids[i]); err != nil {
+			m.got[i].Err = m.failRead("get", k, err)
 		}
-		m.open = append(m.open, i)
-	}
-	for again := 0; len(m.open) > 0; again++ {
+		return err != nil
+	})
+	pauses := m.pauses()
+	for again, most := 0, maxAgain; len(m.open) > 0; again++ {
 		slices.Sort(m.open)
 		lacking := m.look(m.open, again)
 		m.open = m.open[:0]
-		if again < maxAgain {
+		if again < most {
 			m.board(lacking)
+		} else {
+			for _, l := range lacking {
+				m.alone = append(m.alone, l.at)
+			}
+		}
+		if len(m.moved) == 0 {
 			continue
 		}
-		for _, l := range lacking {
-			m.alone = append(m.alone, l.at)
+		if pauses.Again(m.ctx, &m.astray) {
+			m.open, most = append(m.open, m.moved...), most+1
+		} else {
+			for _, i := range m.moved {
+				m.got[i].Err = m.failRead("get", m.keys[i], m.astray)
+			}
 		}
+		m.moved = m.moved[:0]
 	}
 }
 
@@ -128,7 +146,7 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 	if again > 0 {
 		from = from.Over(m.client)
 	}
-	if m.near != nil {
+	if m.near != nil && again > 0 {
 		open = m.lookNear(open)
 	}
 	rest := open
@@ -148,12 +166,16 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 		if err == nil {
 			err = r.Err
 		}
-		if err != nil {
-			if m.ctx.Err() == nil && redstart.Away(err) {
-				m.isAway(i, err)
-			} else {
-				g.Err = m.failRead("get", m.keys[i], err)
-			}
+		switch {
+		case err == nil:
+		case entry.Moving(err):
+			m.moved, m.astray = append(m.moved, i), err
+			return
+		case m.ctx.Err() == nil && redstart.Away(err):
+			m.isAway(i, err)
+			return
+		default:
+			g.Err = m.failRead("get", m.keys[i], err)
 			return
 		}
 		seen, verdict := m.form.Read(r, false)

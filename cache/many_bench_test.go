@@ -20,13 +20,18 @@ var hundredBytes = strings.Repeat("x", 100)
 // many1000 gives a cache of 1,000 texts that are all there, and their ids.
 func many1000(b *testing.B) (*redstart.Client, *Cache[int, string], []int) {
 	b.Helper()
+	return manyNear(b, Near[int, string]{})
+}
+
+func manyNear(b *testing.B, near Near[int, string]) (*redstart.Client, *Cache[int, string], []int) {
+	b.Helper()
 	s := redstarttest.Run(b, redstarttest.ServerConfig{})
 	c, err := redstart.Open(context.Background(), s.URL(), redstart.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(c.Close)
-	texts, err := New(c, Config[int, string]{Key: "text:<id>", LoadMany: func(_ context.Context, ids []int) (map[int]string, error) {
+	texts, err := New(c, Config[int, string]{Key: "text:<id>", Near: near, LoadMany: func(_ context.Context, ids []int) (map[int]string, error) {
 		m := map[int]string{}
 		for _, id := range ids {
 			m[id] = hundredBytes
@@ -80,6 +85,18 @@ func rawMGET(b *testing.B, c *redstart.Client, keys []string) {
 // 1,000 hits, with their keys built and their values decoded.
 func BenchmarkGetMany(b *testing.B) {
 	_, texts, ids := many1000(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		getMany(b, texts, ids)
+	}
+}
+
+// 1,000 hits in the process.
+func BenchmarkGetManyNear(b *testing.B) {
+	_, texts, ids := manyNear(b, Near[int, string]{Items: 10_000})
+	for texts.Stats().NearHits < 1000 {
+		getMany(b, texts, ids)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		getMany(b, texts, ids)

@@ -14,39 +14,19 @@ import (
 	"github.com/redstart-go/redstart/internal/wake"
 )
 
-// group are flights that go together.
-type group[K comparable, V any] []*oneFlight[K, V]
-
 // background runs a part of the way of a group as work of the client.
 func (c *Cache[K, V]) background(g group[K, V], run func(context.Context, group[K, V])) {
 	if len(g) == 0 {
 		return
 	}
 	err := c.client.Go(func(closing context.Context) {
-		defer context.AfterFunc(closing, g.cancel)()
+		defer context.AfterFunc(closing, g.Cancel)()
 		run(closing, g)
 	})
 	if err != nil {
-		g.cancel()
-		for _, f := range g {
-			f.Land(ending[V]{err: err})
-		}
+		g.Cancel()
+		g.Land(ending[V]{err: err})
 	}
-}
-
-func (g group[K, V]) cancel() {
-	for _, f := range g {
-		f.Cancel()
-	}
-}
-
-// sendAll counts a deciding command of each.
-func (c *Cache[K, V]) sendAll(g group[K, V]) []int {
-	sent := make([]int, len(g))
-	for i, f := range g {
-		sent[i] = f.Send()
-	}
-	return sent
 }
 
 // leases is how a group's commands travel; they are heard to their end.
@@ -62,7 +42,7 @@ func (c *Cache[K, V]) flyMany(closing context.Context, g group[K, V]) {
 	for i, f := range g {
 		held[i] = lease.Held{Key: f.Key, Seen: f.On.seen.Replace}
 	}
-	sent := c.sendAll(g)
+	sent := g.Send()
 	token := func() string { return frame.Make(frame.Lease, 0, 0, lease.Token()) }
 	answers := c.leases().Take(context.WithoutCancel(g[0].Ctx), held, token(), token())
 	var mine, again group[K, V]
@@ -151,13 +131,9 @@ func (c *Cache[K, V]) awaitMany(closing context.Context, g group[K, V], mark str
 
 // changed parts those at whose keys the mark no longer stands from the others.
 func (c *Cache[K, V]) changed(g group[K, V], mark string) (changed, same group[K, V]) {
-	keys := make([]string, len(g))
-	for i, f := range g {
-		keys[i] = f.Key
-	}
 	ctx, cancel := c.parting(g[0])
 	defer cancel()
-	c.reader.Raw(ctx, keys, func(i int, raw []byte, err error) {
+	c.reader.Raw(ctx, g.Keys(), func(i int, raw []byte, err error) {
 		if err == nil && string(raw) != mark {
 			changed = append(changed, g[i])
 		} else {
@@ -170,7 +146,7 @@ func (c *Cache[K, V]) changed(g group[K, V], mark string) (changed, same group[K
 // loadMany holds the leases while LoadMany runs, leaves what it gives at the
 // keys and lands the flights, those of a failure first.
 func (c *Cache[K, V]) loadMany(closing context.Context, g group[K, V], leases []lease.Held) {
-	defer g.cancel()
+	defer g.Cancel()
 	values := context.WithoutCancel(g[0].Ctx)
 	ctx, cancel := context.WithTimeoutCause(values, c.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
@@ -193,7 +169,7 @@ func (c *Cache[K, V]) loadMany(closing context.Context, g group[K, V], leases []
 	}
 	results := source.Await(ctx, c.source.StartMany(ctx, ids, nil), len(ids))
 	if closing.Err() != nil {
-		g.cancel()
+		g.Cancel()
 	}
 	var put, closed []lease.Held
 	var waiting group[K, V]
@@ -211,7 +187,7 @@ func (c *Cache[K, V]) loadMany(closing context.Context, g group[K, V], leases []
 		leases[i].Value, leases[i].TTL = string(end.raw), ttl
 		put, ends, waiting = append(put, leases[i]), append(ends, end), append(waiting, f)
 	}
-	sent := c.sendAll(waiting)
+	sent := waiting.Send()
 	for i, a := range c.leases().Put(values, put) {
 		if end := &ends[i]; end.err == nil {
 			c.left(waiting[i].Key, end, sent[i], a.Held, a.Err)

@@ -17,12 +17,16 @@ import (
 	"github.com/redstart-go/redstart/redstarttest/proxy"
 )
 
+// patient is a client for which a server that the machine is too busy to run is
+// not away: its loads would go past the cache.
+var patient = redstart.Config{Timeout: 20 * time.Second}
+
 // manyFleet is several caches as several processes have them.
 func manyFleet(t *testing.T, url string, n int, load func(context.Context, []int) (map[int]user, error), change ...func(*Config[int, user])) []*Cache[int, user] {
 	t.Helper()
 	caches := make([]*Cache[int, user], n)
 	for i := range caches {
-		caches[i] = manyUsers(t, open(t, url, redstart.Config{}), load, change...)
+		caches[i] = manyUsers(t, open(t, url, patient), load, change...)
 	}
 	return caches
 }

@@ -245,7 +245,7 @@ func TestGetManyIsCutIntoPipelines(t *testing.T) {
 	onServers(t, func(t *testing.T, url string) {
 		const ids = 1100
 		var seen calls
-		us := manyUsers(t, open(t, url, redstart.Config{}), func(_ context.Context, ids []int) (map[int]user, error) {
+		us := manyUsers(t, open(t, url, patient), func(_ context.Context, ids []int) (map[int]user, error) {
 			seen.add(ids)
 			m := every(ids)
 			for id, u := range m {

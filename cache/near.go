@@ -108,17 +108,12 @@ func (c *Cache[K, V]) tier() (*nearby.Reader[K, V], error) {
 	return d, err
 }
 
-// nearEntry gives what is kept in the process for id.
-func (c *Cache[K, V]) nearEntry(id K) (e Entry[V], found bool, err error) {
-	it, ok := c.near.Hit(id)
-	if !ok {
-		return e, false, nil
-	}
-	c.stats.near.Add(1)
+// nearEntry gives what is kept in the process.
+func (c *Cache[K, V]) nearEntry(it *near.Item[nearby.Kept[V]]) (Entry[V], error) {
 	if it.Absent {
-		return e, true, ErrNotFound
+		return Entry[V]{}, ErrNotFound
 	}
-	return Entry[V]{Value: it.Value.Value, Tier: TierNear, Age: c.near.AgeOf(it)}, true, nil
+	return Entry[V]{Value: it.Value.Value, Tier: TierNear, Age: c.near.AgeOf(it)}, nil
 }
 
 // lastResort is what a caller gets in an outage instead of an error.
@@ -151,20 +146,16 @@ func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (entr
 }
 
 // lookNear answers those of many ids that are kept in the process, and gives the
-// rest.
+// rest, in the same memory.
 func (m *many[K, V]) lookNear(open []int) (rest []int) {
-	rest = make([]int, 0, len(open))
-	for _, i := range open {
-		e, found, err := m.nearEntry(m.ids[i])
-		if !found {
-			rest = append(rest, i)
-			continue
-		}
-		m.got[i] = Got[V]{e, err}
+	rest = m.near.Hits(m.ids, open, func(i int, it *near.Item[nearby.Kept[V]]) {
+		g := &m.got[i]
+		g.Entry, g.Err = m.nearEntry(it)
 		if m.hits != nil {
 			m.hits[i] = true
 		}
-	}
+	})
+	m.stats.near.Add(uint64(len(open) - len(rest)))
 	return rest
 }
 

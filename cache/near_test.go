@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/key"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -335,6 +337,60 @@ func TestNearMany(t *testing.T) {
 			redstarttest.Eventually(t, 10*time.Second, how+" by another is seen", func() bool { return get(b, 0) })
 			near(a)
 			near(b)
+		}
+	})
+}
+
+// Where some ids are near and the others are not, each has its own answer, also
+// one that has no key.
+func TestNearManyInPart(t *testing.T) {
+	onServers(t, func(t *testing.T, url string) {
+		for _, tagged := range []bool{false, true} {
+			texts, err := New(open(t, url, redstart.Config{}), Config[string, string]{
+				Key: "text" + strconv.FormatBool(tagged) + ":<id>", Clearable: tagged, Near: Near[string, string]{Items: 1000},
+				Load: func(_ context.Context, id string) (string, error) {
+					if id == "none" {
+						return "", ErrNotFound
+					}
+					return "of " + id, nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			bad := strings.Repeat("x", key.MaxLen)
+			some := []string{"a", "c", "none", "e"}
+			redstarttest.Eventually(t, 10*time.Second, "some are near", func() bool {
+				before := texts.Stats().NearHits
+				_, err := texts.GetMany(t.Context(), some)
+				return err == nil && texts.Stats().NearHits == before+uint64(len(some))
+			})
+			ids := []string{bad, "a", "b", "c", "none", "d", "e", bad, "a", "f"}
+			before := texts.Stats().NearHits
+			got, err := texts.GetMany(t.Context(), ids)
+			var failed Errors[string]
+			if !errors.As(err, &failed) || len(failed) != 1 || failed[bad] == nil {
+				t.Errorf("%d failed: %v", len(failed), err)
+			}
+			for i, g := range got {
+				switch id := ids[i]; id {
+				case bad:
+					if !errors.Is(g.Err, key.ErrTooLong) {
+						t.Errorf("an id without a key: %+v", g)
+					}
+				case "none":
+					if !errors.Is(g.Err, ErrNotFound) {
+						t.Errorf("%s: %+v", id, g)
+					}
+				default:
+					if g.Err != nil || g.Value != "of "+id {
+						t.Errorf("%s: %+v", id, g)
+					}
+				}
+			}
+			if n := texts.Stats().NearHits - before; n != uint64(len(some))+1 {
+				t.Errorf("%d were near", n)
+			}
 		}
 	})
 }

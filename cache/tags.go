@@ -1,6 +1,10 @@
 package cache
 
-import "context"
+import (
+	"context"
+
+	"github.com/redstart-go/redstart/internal/stamp"
+)
 
 // InvalidateTag ends all entries that carry the tag, however many: when it has
 // returned nil, no Get that begins later, in any process, returns a value that
@@ -15,9 +19,7 @@ func (c *Cache[K, V]) InvalidateTag(ctx context.Context, tag string) error {
 	if err != nil {
 		return c.failRead("invalidate tag", "", err)
 	}
-	err = c.tags.End(ctx, labels[0], 2*c.terms.StampLife(c.cfg.TTL), c.cfg.ResultTags)
-	c.wrote(ctx, labels[0].Key, err)
-	return c.fail("invalidate tag", labels[0].Key, err)
+	return c.end(ctx, "invalidate tag", labels[0], c.cfg.ResultTags)
 }
 
 // Clear ends all entries of the cache, as InvalidateTag ends those of a tag. It
@@ -27,8 +29,14 @@ func (c *Cache[K, V]) Clear(ctx context.Context) error {
 	if !c.cfg.Clearable {
 		return c.failRead("clear", "", errNoClear)
 	}
-	all := c.tags.All()
-	err := c.tags.End(ctx, all, 2*c.terms.StampLife(c.cfg.TTL), false)
-	c.wrote(ctx, all.Key, err)
-	return c.fail("clear", all.Key, err)
+	return c.end(ctx, "clear", c.tags.All(), false)
+}
+
+// end ends what carries a label; noted says that results may.
+func (c *Cache[K, V]) end(ctx context.Context, op string, l stamp.Label, noted bool) error {
+	err := c.pauses().Insist(ctx, func() error {
+		return c.tags.End(ctx, l, 2*c.terms.StampLife(c.cfg.TTL), noted)
+	})
+	c.wrote(ctx, l.Key, err)
+	return c.fail(op, l.Key, err)
 }

@@ -7,7 +7,6 @@ import (
 	"iter"
 
 	"github.com/redstart-go/redstart"
-	"github.com/redstart-go/redstart/internal/source"
 )
 
 // Warmed counts what Warm has done with the ids so far.
@@ -70,7 +69,7 @@ func (w *warming[K, V]) warm(ids []K) bool {
 	m.run()
 	m.loadStale()
 	for _, i := range m.away {
-		m.got[i].Err = w.failRead("warm", m.keys[i], &source.Unavailable{Cause: m.cause, Places: cap(w.outage)})
+		m.got[i].Err = w.failRead("warm", m.keys[i], w.outage.None(m.cause))
 	}
 	for _, i := range m.alone {
 		m.got[i].Err = w.failRead("warm", m.keys[i], errNotCached)

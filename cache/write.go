@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/internal/source"
+	"github.com/redstart-go/redstart/internal/stamp"
 )
 
 // Set caches a value for Config.TTL, over whatever is there: a load under way
@@ -41,7 +42,11 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 	if err != nil {
 		return c.failRead("set", "", err)
 	}
-	s, err := c.terms.Sample(ctx, id, false)
+	var s stamp.Sampling
+	err = c.pauses().Insist(ctx, func() error {
+		s, err = c.terms.Sample(ctx, id, false)
+		return err
+	})
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
@@ -50,12 +55,13 @@ func (c *Cache[K, V]) set(ctx context.Context, id K, r Result[V]) error {
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
-	set := c.client.B().Set().Key(k).Value(string(raw))
-	if ttl > 0 {
-		err = c.client.Do(ctx, set.PxMilliseconds(max(ttl.Milliseconds(), 1)).Build()).Error()
-	} else {
-		err = c.client.Do(ctx, set.Build()).Error()
-	}
+	err = c.pauses().Insist(ctx, func() error {
+		set := c.client.B().Set().Key(k).Value(string(raw))
+		if ttl > 0 {
+			return c.client.Do(ctx, set.PxMilliseconds(max(ttl.Milliseconds(), 1)).Build()).Error()
+		}
+		return c.client.Do(ctx, set.Build()).Error()
+	})
 	c.wrote(ctx, k, err)
 	return c.fail("set", k, err)
 }
@@ -70,7 +76,9 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, id K) error {
 	if err != nil {
 		return c.failRead("invalidate", "", err)
 	}
-	err = c.client.Do(ctx, c.client.B().Del().Key(k).Build().ToRetryable()).Error()
+	err = c.pauses().Insist(ctx, func() error {
+		return c.client.Do(ctx, c.client.B().Del().Key(k).Build().ToRetryable()).Error()
+	})
 	c.wrote(ctx, k, err)
 	return c.fail("invalidate", k, err)
 }

@@ -16,7 +16,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	harness.Play(map[string]harness.Role{"member": member, "refined": refinedMember, "writer": writerRole, "copier": copier})
+	harness.Play(map[string]harness.Role{
+		"member": member, "refined": refinedMember, "writer": writerRole, "copier": copier, "many": manyMember, "holder": holderRole,
+		"spender": spender,
+	})
 	goleak.VerifyTestMain(m, // the inner client closes connections of a changed cluster five seconds later
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"),

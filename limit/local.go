@@ -30,7 +30,7 @@ func (l *Limiter) local(id string, p plan, least, most int64) Decision {
 		used := max(b.whole[i]-now, 0)
 		room := int64((burst*unit - used) / unit)
 		if used == 0 {
-			room = max(room, most)
+			room = max(room, least)
 		}
 		switch {
 		case q.Shadow:

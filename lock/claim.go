@@ -56,6 +56,16 @@ type claim struct {
 	key   string
 	keys  []string
 	owner string
+
+	longer time.Duration // what its lease begins with, where terms.short is too short; zero: it is not
+}
+
+// first is how long the lease lasts before it is renewed.
+func (c *claim) first() time.Duration {
+	if c.longer > 0 {
+		return c.longer
+	}
+	return c.lock.terms.short
 }
 
 // keysOf are the keys of a lock, all in the slot of the first. No id gives such
@@ -118,7 +128,11 @@ func (c *claim) ask(ctx context.Context, wait bool) (answer, error) {
 	if wait {
 		waits = t.believed
 	}
-	m, err := acquireScript.Exec(ctx, l.client, c.keys, []string{c.owner, t.life, t.grant, waits, t.limit}).ToMessage()
+	first := t.grant
+	if c.longer > 0 {
+		first = millis(c.longer)
+	}
+	m, err := acquireScript.Exec(ctx, l.client, c.keys, []string{c.owner, t.life, first, waits, t.limit}).ToMessage()
 	if err != nil {
 		return answer{}, answered(err)
 	}

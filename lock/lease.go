@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redstart-go/redstart"
@@ -26,7 +25,8 @@ type Lease struct {
 	timer *time.Timer // for the next renewal; while one is under way, for the end
 	over  bool        // released or lost
 
-	renewing atomic.Bool
+	renewals context.Context // theirs; nil before the first
+	quit     context.CancelFunc
 	release  sync.Once
 	result   error // of Release
 }
@@ -101,14 +101,19 @@ func (l *Lease) extend(ctx context.Context) error {
 	return nil
 }
 
-// beat renews the lease in the background, or ends it. What fails is tried again
-// until the lease ends.
+// beat renews the lease in the background, or ends it. A renewal that is not
+// answered is waited for until the lease ends, for a slow answer is as good as a
+// quick one; others are sent beside it, for its connection may be dead.
 func (l *Lease) beat() {
 	l.mu.Lock()
 	left, over := time.Until(l.ends), l.over
 	if !over && left > 0 {
-		l.timer.Reset(left)
+		l.timer.Reset(min(max(left/2, minTry), left))
+		if l.renewals == nil { // they go on when the parent has ended: the holder may not be done yet
+			l.renewals, l.quit = context.WithCancel(context.WithoutCancel(l.ctx))
+		}
 	}
+	renewals := l.renewals
 	l.mu.Unlock()
 	if over {
 		return
@@ -117,12 +122,8 @@ func (l *Lease) beat() {
 		l.lose(errRanOut)
 		return
 	}
-	if l.renewing.Swap(true) {
-		return
-	}
-	if err := l.client.Go(func(context.Context) {
-		defer l.renewing.Store(false)
-		ctx, cancel := context.WithTimeout(l.ctx, max(left/2, minTry)) // a silent connection must not cost all of it
+	_ = l.client.Go(func(context.Context) { // closed: the lease runs out
+		ctx, cancel := context.WithTimeout(renewals, left)
 		defer cancel()
 		if err := l.extend(ctx); err == nil || errors.Is(err, ErrLost) {
 			return
@@ -130,17 +131,15 @@ func (l *Lease) beat() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if !l.over {
-			l.timer.Reset(min(left/20, time.Until(l.ends)))
+			l.timer.Reset(max(min(left/20, time.Until(l.ends)), 0))
 		}
-	}); err != nil {
-		l.renewing.Store(false) // the client is closed: the lease runs out
-	}
+	})
 }
 
 // tries bounds how often a call is sent whose reply was lost. It finds what it did.
 const tries = 3
 
-// minTry is the shortest time that a renewal is waited for.
+// minTry is the shortest time between two renewals.
 const minTry = 10 * time.Millisecond
 
 // lose ends the lease that is lost.
@@ -159,6 +158,9 @@ func (l *Lease) stop() bool {
 	}
 	l.over = true
 	l.timer.Stop()
+	if l.quit != nil {
+		l.quit()
+	}
 	return true
 }
 

@@ -19,6 +19,9 @@ const (
 	believed = 4 * time.Second
 	// apart is how much later the next in the queue looks at a lease that ended.
 	apart = 20 * time.Millisecond
+	// far is how many times a lease begins to last as long as it took to get it,
+	// at least: its first renewal may need a new connection and the script sent.
+	far = 8
 )
 
 // take asks until the claim is granted or ctx ends.
@@ -30,11 +33,11 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 	}
 	asked, listening := false, false // something of the claim may be at the server; its message should have come
 	var retry time.Duration
-	for {
+	for try := 1; ; try++ {
 		sent := time.Now()
 		a, err := c.ask(ctx, wait)
-		switch {
-		case err != nil && ctx.Err() == nil && unknown(err): // it knows the owner again
+		switch took := time.Since(sent); {
+		case err != nil && ctx.Err() == nil && unknown(err) && (wait || try < tries): // it knows the owner again
 			asked = true
 			if retry = min(2*retry+time.Millisecond, pollDeaf); !sleep(ctx, retry) {
 				c.leave()
@@ -46,11 +49,14 @@ func (c *claim) take(ctx context.Context, wait bool) (grant, error) {
 				c.leave()
 			}
 			return grant{}, err
+		case a.token > 0 && took > c.first()/far && c.longer == 0: // what is left may not do for a renewal
+			asked, c.longer = true, min(far*took, c.lock.cfg.Lease)
+			continue
 		case a.token > 0:
 			if listening {
 				c.lock.inbox.found()
 			}
-			return grant{token: a.token, since: sent, lasts: c.lock.terms.short}, nil
+			return grant{token: a.token, since: sent, lasts: c.first()}, nil
 		case !wait:
 			return grant{}, ErrHeld
 		}

@@ -34,6 +34,7 @@ type Form[V any] struct {
 	Schema uint32
 	Counts Counts
 
+	simple frame.Simple
 	shares bool // decoded values share memory with the reply
 	packer *pack.Packer
 }
@@ -58,6 +59,7 @@ func New[V any](cfg Config[V]) *Form[V] {
 		Config: cfg, ID: codec.ID(name), Schema: schema.Of[V](name, cfg.Version),
 		packer: pack.New(cfg.Packing, cfg.MaxBytes),
 	}
+	f.simple = frame.SimpleOf(f.ID, f.Schema)
 	if s, ok := cfg.Codec.(interface{ Shares() bool }); ok {
 		f.shares = s.Shares()
 	}
@@ -109,7 +111,7 @@ func (f *Form[V]) Simple(r *Reply) (v V, ok bool) {
 	if len(r.Stamps) > 0 {
 		return v, false
 	}
-	payload, ok := frame.Simple(r.Raw, f.ID, f.Schema)
+	payload, ok := f.simple.Payload(r.Raw)
 	if !ok {
 		return v, false
 	}

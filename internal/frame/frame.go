@@ -140,13 +140,25 @@ func Make(kind Kind, codec byte, schema uint32, payload string) string {
 	return string(Seal(append(Begin(make([]byte, 0, Size+len(payload)), kind, codec, schema), payload...)))
 }
 
-// Simple is the payload of a whole value of that codec and schema, that is not
-// packed and knows nothing of itself: Parse for what most frames are. What is
-// not simple may be anything.
-func Simple(raw []byte, codec byte, schema uint32) (payload []byte, ok bool) {
-	if len(raw) < Size || raw[0] != magic0 || raw[1] != magic1 || raw[2] != version || Kind(raw[kindAt]) != Value ||
-		raw[flagsAt] != 0 || raw[5] != codec || binary.LittleEndian.Uint32(raw[6:]) != schema ||
-		binary.LittleEndian.Uint32(raw[checksumAt:]) != sum(raw) {
+// Simple is what most frames are: a whole value of one codec and schema, not
+// packed, that knows nothing of itself. All such have one header, but for the
+// checksum.
+type Simple struct {
+	head [checksumAt]byte
+	sum  uint32 // of head
+}
+
+// SimpleOf is what is simple for a codec and schema.
+func SimpleOf(codec byte, schema uint32) Simple {
+	head := [checksumAt]byte(Begin(nil, Value, codec, schema))
+	return Simple{head, crc32.Checksum(head[:], castagnoli)}
+}
+
+// Payload is that of a simple frame. What is not simple may be anything: it
+// takes a Parse.
+func (s *Simple) Payload(raw []byte) (payload []byte, ok bool) {
+	if len(raw) < Size || [checksumAt]byte(raw) != s.head ||
+		binary.LittleEndian.Uint32(raw[checksumAt:]) != crc32.Update(s.sum, castagnoli, raw[Size:]) {
 		return nil, false
 	}
 	return raw[Size:len(raw):len(raw)], true

@@ -78,3 +78,37 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// What is simple is what Parse finds to be so: a whole value of that codec and
+// schema with nothing beside it. No flipped bit and no cut is simple.
+func TestSimple(t *testing.T) {
+	simple := SimpleOf(7, 9)
+	for _, payload := range []string{"", "x", "a longer payload, of more than a word or two"} {
+		raw := []byte(Make(Value, 7, 9, payload))
+		if got, ok := simple.Payload(raw); !ok || string(got) != payload {
+			t.Errorf("%q: %q, %v", payload, got, ok)
+		}
+		for n := range raw {
+			if _, ok := simple.Payload(raw[:n]); ok {
+				t.Errorf("%q cut to %d bytes is simple", payload, n)
+			}
+			for bit := range 8 {
+				raw[n] ^= 1 << bit
+				if _, ok := simple.Payload(raw); ok {
+					t.Errorf("%q with bit %d of byte %d flipped is simple", payload, bit, n)
+				}
+				raw[n] ^= 1 << bit
+			}
+		}
+	}
+	packed := Begin(nil, Value, 7, 9)
+	Pack(packed, S2)
+	for name, raw := range map[string][]byte{
+		"another codec": []byte(Make(Value, 8, 9, "x")), "another schema": []byte(Make(Value, 7, 10, "x")),
+		"no value": []byte(Make(Absent, 7, 9, "")), "packed": Seal(append(packed, "x"...)), "nothing": nil,
+	} {
+		if _, ok := simple.Payload(raw); ok {
+			t.Errorf("%s is simple", name)
+		}
+	}
+}

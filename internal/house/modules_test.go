@@ -37,7 +37,7 @@ var allowed = map[string]dependencies{
 			"github.com/vmihailenco/msgpack/v5",
 		},
 		only:  map[string][]string{miniredis: {"embedded"}},
-		tests: []string{goleak, rapid, porcupine},
+		tests: []string{goleak, rapid, porcupine, "github.com/dunglas/httpsfv"},
 	},
 	"cmd": {
 		code: []string{
@@ -74,12 +74,14 @@ var allowed = map[string]dependencies{
 		tests: []string{goleak},
 	},
 	"lint": {code: []string{"golang.org/x/tools"}},
-	// Services beside the libraries that they were built with before.
+	// Services beside the libraries that they were built with before, and in the frameworks that people use.
 	"examples": {
 		code: []string{
 			rueidis, "github.com/redis/rueidis/rueidiscompat",
 			"github.com/redis/go-redis/v9",
 			"github.com/go-redis/cache/v9",
+			"github.com/go-chi/chi/v5", "github.com/labstack/echo/v5", "github.com/gin-gonic/gin",
+			"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/rpc",
 		},
 		tests: []string{goleak},
 	},

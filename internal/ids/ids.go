@@ -110,18 +110,21 @@ func unsigned[K comparable, N uint64 | uint32 | uint16 | uint8](t *key.Template)
 	}
 }
 
-// All gives the keys of ids in one piece of memory. refused hears of those that
-// have none.
-func (k Keys[K]) All(ids []K, refused func(i int, err error)) []string {
+// All gives the keys of those of ids whose places are in at, at the same places
+// and in one piece of memory. refused hears of those that have none.
+func (k Keys[K]) All(ids []K, at []int, refused func(i int, err error)) []string {
+	if len(at) == 0 {
+		return nil
+	}
 	keys := make([]string, len(ids))
 	var all []byte
-	for i, id := range ids {
-		if i == 1 { // most are as long as the first
-			all = append(make([]byte, 0, (len(all)+4)*len(ids)), all...)
+	for j, i := range at {
+		if j == 1 { // most are as long as the first
+			all = append(make([]byte, 0, (len(all)+4)*len(at)), all...)
 		}
 		begin := len(all)
 		var err error
-		if all, err = k.Append(all, id); err != nil {
+		if all, err = k.Append(all, ids[i]); err != nil {
 			refused(i, err)
 		}
 		if n := len(all) - begin; n > 0 { // the memory stays, also when what follows needs more and moves on

@@ -42,3 +42,27 @@ func TestLifeEndsOnce(t *testing.T) {
 		}
 	}
 }
+
+// A time that was read before counts as one that is read now, until the life
+// was seen to be over.
+func TestAsOf(t *testing.T) {
+	_, tier := full(byPointer)
+	l := &life{}
+	for i := range 2 {
+		tier.entries.Set(i, &Item[*kib]{until: 200, life: l})
+	}
+	serves := func(id int, now int64) bool { _, ok := tier.GetAsOf(id, now); return ok }
+	l.until.Store(100)
+	if !serves(0, 99) || !serves(1, 99) {
+		t.Error("not served in its life")
+	}
+	if l.extend(300); !serves(0, 199) || serves(0, 200) || !serves(1, 199) {
+		t.Error("its own end does not count")
+	}
+	if l.until.Store(150); serves(0, 150) || serves(1, 149) {
+		t.Error("served after its life was over")
+	}
+	if _, ok := tier.GetAsOf(benchItems, 0); ok {
+		t.Error("what is not there was served")
+	}
+}

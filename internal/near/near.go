@@ -146,13 +146,25 @@ func (t *Tier[K, V]) Now() int64 { return int64(time.Since(t.base)) }
 // Get gives what is kept for id, if it may be served. It allocates nothing.
 func (t *Tier[K, V]) Get(id K) (*Item[V], bool) {
 	it, ok := t.entries.GetIfPresent(id)
-	if !ok {
-		return nil, false
-	}
-	if now := t.Now(); now >= it.until || now >= it.life.until.Load() && it.life.over(now) || it.labels != nil && !it.labelled(now) {
+	if !ok || !it.serves(t.Now()) {
 		return nil, false
 	}
 	return it, true
+}
+
+// GetAsOf is Get for a caller who asks for many, and has read the clock at now,
+// since he was called: what he gets was right then, or became so later.
+func (t *Tier[K, V]) GetAsOf(id K, now int64) (*Item[V], bool) {
+	it, ok := t.entries.GetIfPresent(id)
+	if !ok || !it.serves(now) {
+		return nil, false
+	}
+	return it, true
+}
+
+// serves reports whether the item may be served.
+func (it *Item[V]) serves(now int64) bool {
+	return now < it.until && (now < it.life.until.Load() || !it.life.over(now)) && (it.labels == nil || it.labelled(now))
 }
 
 // labelled reports whether nothing on which the item depends has changed, or

@@ -60,6 +60,21 @@ func (d *Reader[K, V]) Hit(id K) (*near.Item[Kept[V]], bool) {
 	return it, true
 }
 
+// Hits is Hit for those of ids whose places are in at, by one reading of the
+// clock. It gives the others' places, in the same memory.
+func (d *Reader[K, V]) Hits(ids []K, at []int, tell func(i int, it *near.Item[Kept[V]])) (rest []int) {
+	now := d.Now()
+	rest = at[:0]
+	for _, i := range at {
+		if it, ok := d.GetAsOf(ids[i], now); ok && (it.Due == 0 || now < it.Due) {
+			tell(i, it)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	return rest
+}
+
 // Values gives what is kept and may be served, in no order.
 func (d *Reader[K, V]) Values() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {

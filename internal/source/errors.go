@@ -33,13 +33,6 @@ func (loadFailed) Error() string {
 }
 func (loadFailed) Outcome() redstart.Outcome { return redstart.NotApplied }
 
-// Partial says which ids of a Many failed; the others did not.
-type Partial[K comparable] map[K]error
-
-func (p Partial[K]) Error() string {
-	return fmt.Sprintf("%d ids failed", len(p))
-}
-
 // Failure is what a load said: a failure of the source, not of the server,
 // whatever it looks like.
 type Failure struct{ err error }

@@ -16,8 +16,8 @@ import (
 type Source[K comparable, V any] struct {
 	// Load fetches one.
 	Load func(ctx context.Context, id K, old Old[V]) (Result[V], error)
-	// Many fetches several; nil for a source that cannot. A [Partial] says
-	// which of them failed.
+	// Many fetches several; nil for a source that cannot. An [Errors] that
+	// it returns bare says which of them failed; the others did not.
 	Many func(ctx context.Context, ids []K) (map[K]V, error)
 	// Ended hears of every call; err is nil for "not found".
 	Ended func(took time.Duration, err error)
@@ -138,7 +138,7 @@ func (s *Source[K, V]) call(after func(), load func() error, tell func(time.Dura
 
 // whole makes of Many's error one that is never taken for an absence.
 func whole[K comparable](err error) error {
-	if _, ok := err.(Partial[K]); ok || err == nil { //nolint:errorlint // a wrapped one may hide another failure
+	if _, ok := err.(Errors[K]); ok || err == nil { //nolint:errorlint // a wrapped one may hide another failure
 		return err
 	}
 	if errors.Is(err, ErrNotFound) {
@@ -149,7 +149,7 @@ func whole[K comparable](err error) error {
 
 // sorted gives each id its part of what Many gave.
 func sorted[K comparable, V any](ids []K, values map[K]V, err error, took time.Duration) []Loaded[V] {
-	single, partial := err.(Partial[K]) //nolint:errorlint // as whole
+	single, partial := err.(Errors[K]) //nolint:errorlint // as whole
 	if err != nil && !partial {
 		return Fail[V](len(ids), err)
 	}

@@ -6,6 +6,29 @@ import (
 	"github.com/redstart-go/redstart"
 )
 
+// Places are those for loads while the server is away, a client's.
+type Places chan struct{}
+
+type placesKey struct{}
+
+// PlacesOf gives the client's, which its Config.OutageLoads counts.
+func PlacesOf(c *redstart.Client) Places {
+	return c.Attach(placesKey{}, func() any { return make(Places, max(c.Config().OutageLoads, 0)) }).(Places)
+}
+
+// Take takes one, if one is free.
+func (p Places) Take(cause error) (release func(), err error) {
+	select {
+	case p <- struct{}{}:
+		return func() { <-p }, nil
+	default:
+		return nil, p.None(cause)
+	}
+}
+
+// None is what is said where there is none.
+func (p Places) None(cause error) error { return &Unavailable{cause, cap(p)} }
+
 // Unavailable is redstart.ErrUnavailable with its reason: the places for loads
 // without the server are taken.
 type Unavailable struct {

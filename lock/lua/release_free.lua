@@ -4,6 +4,10 @@ if not more then
 	if holder ~= owner then
 		return 0
 	end
-	redis.call('SETRANGE', KEYS[1], 19, '0000000000000000')
+	local done = redis.pcall('SETRANGE', KEYS[1], 19, '0000000000000000')
+	if type(done) == 'table' then -- the server is full: see store
+		redis.call('HDEL', KEYS[4], '')
+		redis.call('SETRANGE', KEYS[1], 19, '0000000000000000')
+	end
 	return 1
 end

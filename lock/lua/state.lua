@@ -8,8 +8,15 @@ local function issue()
 	return token
 end
 
+-- A server that is full refuses the first write of a script if it may need
+-- memory; after one that needs none it lets the script finish.
 local function store()
-	redis.call('SET', KEYS[1], string.format('%016.0f %d %016.0f %s', token, more and 1 or 0, till, till > 0 and holder or '-'), 'PX', ARGV[2])
+	local state = string.format('%016.0f %d %016.0f %s', token, more and 1 or 0, till, till > 0 and holder or '-')
+	local done = redis.pcall('SET', KEYS[1], state, 'PX', ARGV[2])
+	if done.err then
+		redis.call('HDEL', KEYS[4], '')
+		redis.call('SET', KEYS[1], state, 'PX', ARGV[2])
+	end
 end
 
 -- store for a lock that has, or had, more than one holder.

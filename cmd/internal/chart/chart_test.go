@@ -37,7 +37,7 @@ func wellFormed(t *testing.T, svg template.HTML) map[string]int {
 }
 
 func TestBars(t *testing.T) {
-	svg := Bars([]Bar{{"get/setex", 1234, First}, {`<"&'>`, 0, Ours}})
+	svg := Bars([]Bar{{Label: "get/setex", Value: 1234, Tone: First}, {Label: `<"&'>`, Tone: Ours}})
 	if got := wellFormed(t, svg); got["rect"] != 2 || got["text"] != 4 {
 		t.Errorf("drew %v", got)
 	}
@@ -45,7 +45,7 @@ func TestBars(t *testing.T) {
 		t.Errorf("does not say what it shows:\n%s", svg)
 	}
 	wellFormed(t, Bars(nil))
-	wellFormed(t, Bars([]Bar{{"nothing", 0, First}}))
+	wellFormed(t, Bars([]Bar{{Label: "nothing", Tone: First}}))
 }
 
 func TestQuantiles(t *testing.T) {
@@ -107,6 +107,56 @@ func TestStack(t *testing.T) {
 		t.Errorf("does not say what it shows:\n%s", svg)
 	}
 	wellFormed(t, Stack(nil))
+}
+
+func TestBarsSayWhatTheyAreGiven(t *testing.T) {
+	svg := Bars([]Bar{{Label: "a", Value: 1500, Text: "1.5 ms"}})
+	if !strings.Contains(string(svg), `aria-label="a 1.5 ms"`) || strings.Contains(string(svg), "1,500") {
+		t.Errorf("got\n%s", svg)
+	}
+}
+
+func TestLevels(t *testing.T) {
+	v := Vessel{Holds: 2, Every: 10 * time.Millisecond, Edge: "<edge>"}
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	asked := []Ask{{At: ms(-90), Granted: true}, {At: ms(-5), Granted: true}, {At: ms(-4), Granted: true}, {At: ms(1), Granted: true, Over: true}, {At: ms(2)}, {At: ms(500), Granted: true}}
+	svg := Levels([]Level{{Label: "a", Tone: First, Asked: asked, Note: "2 & more"}, {Label: "b", Tone: Ours}}, v, Span{From: ms(-20), To: ms(60)})
+	// A tick for each request that is shown; an area within and one above the brim for each row.
+	if got := wellFormed(t, svg); got["rect"] != 4 || got["path"] != 4 {
+		t.Errorf("drew %v", got)
+	}
+	if !strings.Contains(string(svg), "a: 3 granted, 1 of them past the limit, 1 denied; b: ") {
+		t.Errorf("does not say what it shows:\n%s", svg)
+	}
+	most := 0.0
+	for _, d := range course(asked, v, Span{From: ms(-20), To: ms(60)}) {
+		most = max(most, d.level)
+		if d.level < 0 || d.at < ms(-20) || d.at > ms(60) {
+			t.Errorf("a level of %v at %v", d.level, d.at)
+		}
+	}
+	if most < 2.35 || most > 2.45 { // 3 granted, 6 ms of which run out
+		t.Errorf("rises to %v", most)
+	}
+	wellFormed(t, Levels(nil, Vessel{}, Span{}))
+}
+
+func TestHolds(t *testing.T) {
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	svg := Holds([]Plan{
+		{Label: "<a>", Tone: First, Note: "1 overlap", Band: Span{To: ms(50), Name: "frozen"}, Rows: []Row{
+			{Label: "1", Spans: []Hold{{From: 0, To: ms(10)}, {From: ms(10), To: ms(60), Faint: true}}, Dots: []Dot{{At: ms(60), Text: "taken", Bad: true}}},
+			{Label: "2", Spans: []Hold{{From: ms(20), To: ms(70), Bad: true}, {From: ms(400), To: ms(500)}}},
+		}},
+		{Label: "b", Tone: Ours, Rows: []Row{{Label: "1"}}},
+	}, Span{To: ms(100)})
+	if got := wellFormed(t, svg); got["rect"] != 4 || got["circle"] != 1 { // one hold is not shown
+		t.Errorf("drew %v", got)
+	}
+	if !strings.Contains(string(svg), "4 holds, 1 of them overlapping") {
+		t.Errorf("does not say what it shows:\n%s", svg)
+	}
+	wellFormed(t, Holds(nil, Span{}))
 }
 
 func TestCeiling(t *testing.T) {

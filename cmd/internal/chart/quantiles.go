@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Spread is one row of Quantiles: the median, the 99th and the 99.9th percentile.
@@ -18,7 +19,12 @@ type Spread struct {
 // Quantiles draws for each row a line from the median to the 99.9th percentile with a mark at each, on one logarithmic
 // scale in whole decades.
 func Quantiles(rows []Spread) template.HTML {
-	const w, left, right, row, top = 920, 180, 64, 50, 10
+	const w, right, row, top = 920, 64, 50, 10
+	left := 180.0
+	for _, r := range rows {
+		// The label, and behind it that of a median which stands at the beginning of the scale.
+		left = max(left, 7.8*float64(utf8.RuneCountInString(r.Label))+72)
+	}
 	bottom := float64(top + len(rows)*row)
 	c := newCanvas(w, bottom+26)
 

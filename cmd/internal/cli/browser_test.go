@@ -129,10 +129,10 @@ func TestReportInBrowser(t *testing.T) {
 	page := filepath.Join(dir, "report.html")
 	var stdout, stderr bytes.Buffer
 	// Everything that the page can show; without a redis-server there is no fault to see.
-	args := []string{"lab", "web-cache", "--requests", "1000", "--near", "--refresh", "--fault", "kill", "--report", page}
-	drawings := 7
+	args := []string{"lab", "--requests", "1000", "--near", "--refresh", "--fault", "kill", "--report", page}
+	drawings := 18
 	if _, err := redstarttest.Find(); err != nil {
-		drawings = 6
+		drawings = 17
 	}
 	if code := Main(args, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
@@ -162,7 +162,7 @@ func TestReportInBrowser(t *testing.T) {
 			t.Fatalf("%s: %d pictures", scheme, len(figures))
 		}
 		for _, f := range figures {
-			if f.Width < 200 || f.Height < 100 || f.Marks < 3 {
+			if f.Width < 200 || f.Height < 90 || f.Marks < 2 {
 				t.Errorf("%s: %q is not drawn: %+v", scheme, f.Title, f)
 			}
 			if len(f.Outside) > 0 || len(f.Overlaps) > 0 {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/redstart-go/redstart/cmd/internal/lab"
+	"github.com/redstart-go/redstart/cmd/internal/lab/locks"
 )
 
 // The exit codes.
@@ -29,6 +30,9 @@ const (
 // Main runs the command line and returns the exit code. An interrupt ends what runs in good order: servers are stopped,
 // files removed. A second one ends it at once.
 func Main(args []string, stdout, stderr io.Writer) int {
+	if locks.Child() {
+		return exitOK
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next signal is the system's again

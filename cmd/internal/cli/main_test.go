@@ -3,15 +3,22 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"github.com/redstart-go/redstart/cmd/internal/lab/locks"
 )
 
 func TestMain(m *testing.M) {
+	if locks.Child() { // of a test that calls Main
+		return
+	}
 	testscript.Main(leakless{m}, map[string]func(){
 		"redstart": func() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
@@ -40,6 +47,8 @@ func TestScripts(t *testing.T) {
 			"code":    exitCode,
 			"labjson": labJSON,
 			"oneline": oneLineOf,
+			"results": results,
+			"shows":   shows,
 		},
 	})
 }
@@ -126,5 +135,44 @@ func labJSON(ts *testscript.TestScript, _ bool, args []string) {
 		if ours == 0 || ours == len(o.Results) {
 			ts.Fatalf("%d of %d results are ours", ours, len(o.Results))
 		}
+	}
+}
+
+// object is the JSON of a scenario, whatever its results are.
+type object struct {
+	Scenario, Server, Fault string
+	Input                   struct{ Requests, Keys int }
+	Results                 []map[string]any
+}
+
+// oneObject reads stdout as the JSON object of one scenario.
+func oneObject(ts *testscript.TestScript) object {
+	var o object
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	d.DisallowUnknownFields()
+	ts.Check(d.Decode(&o))
+	return o
+}
+
+// results wants the JSON of a scenario, with exactly these names in each result: results <scenario> <requests> <results> <name>...
+func results(ts *testscript.TestScript, _ bool, args []string) {
+	o := oneObject(ts)
+	if got := []string{o.Scenario, fmt.Sprint(o.Input.Requests), fmt.Sprint(len(o.Results))}; !slices.Equal(got, args[:3]) || o.Server == "" || o.Fault == "" {
+		ts.Fatalf("got %v of %+v", got, o)
+	}
+	names := slices.Sorted(slices.Values(args[3:]))
+	for _, r := range o.Results {
+		if got := slices.Sorted(maps.Keys(r)); !slices.Equal(got, names) {
+			ts.Fatalf("names %v", got)
+		}
+	}
+}
+
+// shows wants something to be none with Redstart, which comes last, and some with the recipe, which comes first: shows <name>.
+func shows(ts *testscript.TestScript, _ bool, args []string) {
+	o := oneObject(ts)
+	first, last := o.Results[0], o.Results[len(o.Results)-1]
+	if last["recipe"] != "redstart" || last[args[0]] != 0.0 || first[args[0]].(float64) <= 0 {
+		ts.Fatalf("%s: %v with %v, %v with %v", args[0], first[args[0]], first["recipe"], last[args[0]], last["recipe"])
 	}
 }

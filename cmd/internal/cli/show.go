@@ -26,7 +26,7 @@ func newShow() *cobra.Command {
 		Use:   "show KEY",
 		Short: "Decode a cache entry for people",
 		Long: `Show what the cache keeps at a key: whether it is a value, a "not found", or the lease of a load that is
-under way; the codec and the schema that wrote it, its size, compressed or not, the TTL it was stored with and
+under way; the codec and the schema that wrote it, its size, whether and how it is compressed, the TTL it was stored with and
 how long beyond that it may be served while loads fail, its tags, when it expires, and the value as text.
 It only reads. Structs stored as arrays (the codec msgpack) have no field names.`,
 		Example: `  redstart show shop:user:42:profile
@@ -89,8 +89,8 @@ func show(ctx context.Context, w io.Writer, url, key string) error {
 	if info.Kind == "value" {
 		line("codec", "%s, schema %08x", info.Codec, info.Schema)
 	}
-	if packed := len(e.raw) < len(info.Payload); packed {
-		line("size", "%d bytes, compressed from a payload of %d", len(e.raw), len(info.Payload))
+	if info.Compression != cache.NoCompression {
+		line("size", "%d bytes, compressed (%s) from a payload of %d", len(e.raw), info.Compression, len(info.Payload))
 	} else {
 		line("size", "%d bytes, %d of them the payload", len(e.raw), len(info.Payload))
 	}

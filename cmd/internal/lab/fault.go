@@ -19,9 +19,10 @@ const (
 	Freeze Fault = "freeze" // SIGSTOP, and SIGCONT a second later
 )
 
+// DownTime is how long a killed server is away, FreezeTime how long a frozen one stands still.
 const (
-	downTime   = 500 * time.Millisecond
-	freezeTime = time.Second
+	DownTime   = 500 * time.Millisecond
+	FreezeTime = time.Second
 )
 
 // ParseFault reads a fault's name.
@@ -33,7 +34,8 @@ func ParseFault(s string) (Fault, error) {
 	return "", fmt.Errorf("%w: no fault %q; there are none, kill and freeze", ErrUsage, s)
 }
 
-func (f Fault) text() string {
+// Text says what is done, for people; nothing for None.
+func (f Fault) Text() string {
 	switch f {
 	case Kill:
 		return "server killed, then started again"
@@ -44,8 +46,8 @@ func (f Fault) text() string {
 	}
 }
 
-// short is text in a word, aside in a clause.
-func (f Fault) short() string {
+// Short is Text in a word.
+func (f Fault) Short() string {
 	switch f {
 	case Kill:
 		return "killed"
@@ -56,25 +58,26 @@ func (f Fault) short() string {
 	}
 }
 
-func (f Fault) aside() string {
+// Aside is Text in a clause.
+func (f Fault) Aside() string {
 	switch f {
 	case Kill:
 		return "as the server was killed and started again"
 	case Freeze:
-		return "as the server was frozen for " + chart.Duration(freezeTime)
+		return "as the server was frozen for " + chart.Duration(FreezeTime)
 	default:
 		return ""
 	}
 }
 
-// makeFault does it to the server, which must be a private one, and undoes it.
-func (s *server) makeFault(ctx context.Context, f Fault) error {
+// Make does a fault to the server, which must be a private one, and undoes it.
+func (s *Server) Make(ctx context.Context, f Fault) error {
 	switch f {
 	case Kill:
 		if err := s.private.Kill(); err != nil {
 			return fmt.Errorf("kill the server: %w", err)
 		}
-		pause(ctx, downTime)
+		Pause(ctx, DownTime)
 		if err := s.private.Restart(ctx); err != nil {
 			return fmt.Errorf("start the server again: %w", err)
 		}
@@ -82,7 +85,7 @@ func (s *server) makeFault(ctx context.Context, f Fault) error {
 		if err := s.private.Freeze(); err != nil {
 			return fmt.Errorf("freeze the server: %w", err)
 		}
-		pause(ctx, freezeTime)
+		Pause(ctx, FreezeTime)
 		if err := s.private.Continue(); err != nil {
 			return fmt.Errorf("let the server go on: %w", err)
 		}
@@ -91,14 +94,4 @@ func (s *server) makeFault(ctx context.Context, f Fault) error {
 		return errors.New("unknown fault " + string(f))
 	}
 	return nil
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

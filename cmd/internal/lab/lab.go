@@ -1,8 +1,8 @@
-// Package lab runs scenarios: real traffic against real servers and real faults, the recipe that tutorials print beside
-// what Redstart does.
+// Package lab is what the scenarios share: real traffic against real servers and real faults, the recipe that tutorials
+// print beside what Redstart does.
 //
-// A scenario is one file (with its parts beside it) that implements [Scenario] and stands in [All]. It opens its servers
-// with openServer, so that a private server is stopped and a given one is left as it was, and returns a report.
+// A scenario is a package below this one that implements [Scenario]; the command line lists them. It opens its server with
+// [Open], so that a private server is stopped and a given one is left as it was, and returns a report.
 package lab
 
 import (
@@ -19,12 +19,9 @@ type Scenario interface {
 	Name() string
 	// About says in one line what it shows.
 	About() string
-	// Run runs it to the end and leaves nothing behind: no server, no file, no key.
+	// Run runs it to the end and leaves nothing behind: no server, no process, no file, no key.
 	Run(ctx context.Context, o Options, p Progress) (*report.Report, error)
 }
-
-// All lists the scenarios in the order in which they run.
-func All() []Scenario { return []Scenario{webCache{}} }
 
 // Options are what a user may choose, of which a scenario takes what applies to it. The zero value is the default run.
 type Options struct {
@@ -34,11 +31,11 @@ type Options struct {
 	Fault Fault
 	// Trace is a file of recorded traffic, Column the column of its keys if it is a CSV. Default: a Zipf load.
 	Trace, Column string
-	// Requests is how many requests to run. Default: the whole trace, or 10,000.
+	// Requests is how many requests to run. Default: the whole trace, or as many as the scenario needs.
 	Requests int
-	// Workers is how many callers there are at a time. Default: 16.
+	// Workers is how many callers there are at a time. Default: the scenario's.
 	Workers int
-	// Rate is how many requests begin in a second; negative: as many as the workers manage. Default: 2,500.
+	// Rate is how many requests begin in a second; negative: as many as the workers manage. Default: the scenario's.
 	Rate int
 	// Seed decides everything that is left to chance. Default: 1.
 	Seed uint64
@@ -48,6 +45,9 @@ type Options struct {
 	Latency time.Duration
 	// TTL is the time to live of cached values, in whole seconds. Default: 2 s.
 	TTL time.Duration
+	// Limit is how many requests of one client are let through in each Per. Default: 20 in 500 ms.
+	Limit int
+	Per   time.Duration
 }
 
 // ErrUsage is wrapped by errors that the user has to correct on the command line.
@@ -64,26 +64,4 @@ type Progress interface {
 	Step()
 	// Done ends the last piece.
 	Done()
-}
-
-func (o Options) withDefaults() Options {
-	if o.Fault == "" {
-		o.Fault = None
-	}
-	if o.Workers == 0 {
-		o.Workers = 16
-	}
-	if o.Rate == 0 {
-		o.Rate = 2500
-	}
-	if o.Seed == 0 {
-		o.Seed = 1
-	}
-	if o.Latency == 0 {
-		o.Latency = 2 * time.Millisecond
-	}
-	if o.TTL == 0 {
-		o.TTL = 2 * time.Second
-	}
-	return o
 }

@@ -17,66 +17,68 @@ import (
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
-// server is where a scenario runs.
-type server struct {
-	url, label string
+// Server is where a scenario runs.
+type Server struct {
+	// URL is its address, Label what it is, for people.
+	URL, Label string
 	// private is set when it is a process of our own, which alone may be killed and frozen.
 	private *redstarttest.Server
 	// given is set when it is someone else's: what the lab made there it removes.
 	given bool
 	// noFault says why no fault can be made.
 	noFault string
-	close   func() error
+	// Close stops it if the lab started it.
+	Close func() error
 }
 
-// openServer gives the server that the user chose: a URL, "embedded", or "" for a private redis-server where the machine
+// Open gives the server that the user chose: a URL, "embedded", or "" for a private redis-server where the machine
 // has one and else the embedded server.
-func openServer(ctx context.Context, choice string) (*server, error) {
-	s := &server{close: func() error { return nil }}
+func Open(ctx context.Context, choice string) (*Server, error) {
+	s := &Server{Close: func() error { return nil }}
 	where := ""
 	switch choice {
 	case "":
 		path, err := redstarttest.Find()
 		if err != nil {
-			return openServer(ctx, "embedded")
+			return Open(ctx, "embedded")
 		}
 		s.private, err = redstarttest.StartServer(ctx, redstarttest.ServerConfig{Path: path})
 		if err != nil {
 			return nil, fmt.Errorf("start a private redis-server: %w", err)
 		}
-		s.url, s.close, where = s.private.URL(), s.private.Close, ", private"
+		s.URL, s.Close, where = s.private.URL(), s.private.Close, ", private"
 	case "embedded":
 		e, err := embedded.Start(embedded.Config{})
 		if err != nil {
 			return nil, fmt.Errorf("start the embedded server: %w", err)
 		}
-		s.url, s.close = e.URL(), e.Close
+		s.URL, s.Close = e.URL(), e.Close
 		s.noFault = "the embedded server lives in this process; install redis-server to see it"
 	default:
 		if _, err := rueidis.ParseURL(choice); err != nil {
 			return nil, fmt.Errorf("%w: --redis takes a URL such as redis://localhost:6379, or embedded", ErrUsage)
 		}
-		s.url, s.given, where = choice, true, ", given"
+		s.URL, s.given, where = choice, true, ", given"
 		s.noFault = "a server that the lab did not start is left alone; leave out --redis to have one started"
 	}
-	c, err := redstart.Open(ctx, s.url, redstart.Config{ClientName: "redstart-lab"})
+	c, err := redstart.Open(ctx, s.URL, redstart.Config{ClientName: "redstart-lab"})
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	defer c.Close()
 	is, err := c.Server(ctx)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("ask the server what it is: %w", err), s.close())
+		return nil, errors.Join(fmt.Errorf("ask the server what it is: %w", err), s.Close())
 	}
-	s.label = strings.TrimSpace(is.Flavour+" "+is.Version) + where
+	s.Label = strings.TrimSpace(is.Flavour+" "+is.Version) + where
 	if is.Flavour == "embedded" && !s.given {
-		s.label = "embedded, in this process"
+		s.Label = "embedded, in this process"
 	}
 	return s, nil
 }
 
-// canFault returns the fault as it will be reported, and whether it can be made.
-func (s *server) canFault(f Fault) (reported string, can bool) {
+// CanFault returns the fault as it will be reported, and whether it can be made.
+func (s *Server) CanFault(f Fault) (reported string, can bool) {
 	switch {
 	case f == None:
 		return string(f), false
@@ -87,15 +89,15 @@ func (s *server) canFault(f Fault) (reported string, can bool) {
 	}
 }
 
-// remove unlinks keys from a given server, by name: nothing else is touched. It works after ctx has ended too, for a few
+// Remove unlinks keys from a given server, by name: nothing else is touched. It works after ctx has ended too, for a few
 // seconds; what then is left expires by itself.
-func (s *server) remove(ctx context.Context, keys []string) error {
+func (s *Server) Remove(ctx context.Context, keys []string) error {
 	if !s.given {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	c, err := plainClient(s.url)
+	c, err := PlainClient(s.URL)
 	if err != nil {
 		return fmt.Errorf("remove the lab's keys: %w", err)
 	}
@@ -114,15 +116,15 @@ func (s *server) remove(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// namespace is a prefix that nobody else uses.
-func namespace() string {
+// Namespace is a prefix that nobody else uses.
+func Namespace() string {
 	var b [6]byte
 	rand.Read(b[:]) // it never fails
 	return "redstart-lab-" + hex.EncodeToString(b[:])
 }
 
-// plainClient is the client that the recipes use: no retries, no client-side caching, as in the tutorials.
-func plainClient(url string) (rueidis.Client, error) {
+// PlainClient is the client that the recipes use: no retries, no client-side caching, as in the tutorials.
+func PlainClient(url string) (rueidis.Client, error) {
 	o, err := rueidis.ParseURL(url)
 	if err != nil {
 		return nil, err

@@ -40,3 +40,6 @@ func (l *Latency) Quantiles(qs ...float64) []time.Duration {
 	}
 	return out
 }
+
+// Micros is d in microseconds, to a tenth.
+func Micros(d time.Duration) float64 { return math.Round(d.Seconds()*1e7) / 10 }

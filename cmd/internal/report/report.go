@@ -3,11 +3,10 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"html/template"
 	"io"
-
-	"github.com/redstart-go/redstart/cmd/internal/chart"
 )
 
 // Report is the outcome of one scenario.
@@ -37,11 +36,14 @@ type Report struct {
 type Input struct {
 	Requests int `json:"requests"`
 	Keys     int `json:"keys"`
+	// Request and Key are what one of them is called. Default: request, key.
+	Request string `json:"-"`
+	Key     string `json:"-"`
 }
 
 // String is the input for people.
 func (i Input) String() string {
-	return chart.Count(i.Requests) + " requests, " + chart.Count(i.Keys) + " keys"
+	return Counted(i.Requests, cmp.Or(i.Request, "request")) + ", " + Counted(i.Keys, cmp.Or(i.Key, "key"))
 }
 
 // Figure is a picture with its caption.

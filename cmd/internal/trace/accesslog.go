@@ -78,3 +78,12 @@ func isMethod(s string) bool {
 	}
 	return true
 }
+
+// requestClient finds the address of the client in such a line: its first field.
+func requestClient(line string) (string, bool) {
+	if _, ok := requestPath(line); !ok {
+		return "", false
+	}
+	host, _, ok := strings.Cut(line, " ")
+	return host, ok
+}

@@ -38,8 +38,25 @@ type Trace struct {
 // ErrFormat is wrapped by errors about a file that cannot be read as a trace: the caller's to correct.
 var ErrFormat = errors.New("not a usable trace")
 
+// By says what an access log is a record of.
+type By int
+
+const (
+	Paths   By = iota // what was asked for: the key is the path, without its query
+	Clients           // who asked: the key is the address
+)
+
+func (b By) key() func(line string) (string, bool) {
+	if b == Clients {
+		return requestClient
+	}
+	return requestPath
+}
+
 // Options chooses how a file is read.
 type Options struct {
+	// By chooses the key of an access log.
+	By By
 	// Column is the name of the CSV column that holds the key. Set, it makes the file a CSV with a header.
 	Column string
 	// Limit stops the reading after so many requests; 0 reads all, at most MaxRequests.
@@ -76,7 +93,7 @@ func Read(r io.Reader, name string, o Options) (*Trace, error) {
 		in = bufio.NewReaderSize(z, 64<<10)
 	}
 	b := newBuilder(o.Limit)
-	format, err := read(b, in, name, o.Column)
+	format, err := read(b, in, name, o)
 	if err != nil {
 		return nil, err
 	}
@@ -88,16 +105,16 @@ func Read(r io.Reader, name string, o Options) (*Trace, error) {
 	return &b.Trace, nil
 }
 
-func read(b *builder, in *bufio.Reader, name, column string) (format string, err error) {
-	if column != "" {
-		return "CSV by " + column, readCSV(b, in, column)
+func read(b *builder, in *bufio.Reader, name string, o Options) (format string, err error) {
+	if o.Column != "" {
+		return "CSV by " + o.Column, readCSV(b, in, o.Column)
 	}
 	first, err := firstLine(in)
 	if err != nil {
 		return "", err
 	}
 	if _, ok := requestPath(first); ok {
-		return "access log", readLines(b, in, requestPath)
+		return "access log", readLines(b, in, o.By.key())
 	}
 	if plain := strings.TrimSuffix(strings.ToLower(name), ".gz"); strings.HasSuffix(plain, ".csv") {
 		return "", fmt.Errorf("%w: a CSV file needs --key-column NAME, one of: %s", ErrFormat, strings.TrimSpace(first))

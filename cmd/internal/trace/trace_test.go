@@ -180,7 +180,7 @@ func TestResize(t *testing.T) {
 }
 
 func TestZipf(t *testing.T) {
-	a, b, other := Zipf(5000, 1), Zipf(5000, 1), Zipf(5000, 2)
+	a, b, other := Zipf(5000, 1, "/a/%d"), Zipf(5000, 1, "/a/%d"), Zipf(5000, 2, "/a/%d")
 	if !slices.Equal(a.Requests, b.Requests) || !slices.Equal(a.Keys, b.Keys) {
 		t.Error("one seed, two loads")
 	}
@@ -208,4 +208,19 @@ func FuzzRequestPath(f *testing.F) {
 			t.Errorf("%q gives %q", line, path)
 		}
 	})
+}
+
+func TestByClient(t *testing.T) {
+	log := `2001:db8::1 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 1
+192.0.2.1 - x [17/May/2015:10:05:04 +0000] "GET /b HTTP/1.1" 200 1
+192.0.2.1 - - [17/May/2015:10:05:04 +0000] "junk" 400 1
+2001:db8::1 - - [17/May/2015:10:05:04 +0000] "GET /b HTTP/1.1" 200 1
+`
+	tr, err := Read(strings.NewReader(log), "access.log", Options{By: Clients})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(tr.Keys, []string{"2001:db8::1", "192.0.2.1"}) || !slices.Equal(tr.Requests, []int32{0, 1, 0}) || tr.Skipped != 1 {
+		t.Errorf("%+v", tr)
+	}
 }
