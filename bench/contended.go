@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/bench/locks"
+	"github.com/redstart-go/redstart/bench/table"
+	"github.com/redstart-go/redstart/bench/usage"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -63,7 +65,7 @@ type turns struct {
 	each      map[string]float64 // all that the server counted, a lock
 }
 
-func (b lockBenchmark) contended(ctx context.Context, l lab, server *redstarttest.Server) ([]section, error) {
+func (b lockBenchmark) contended(ctx context.Context, l lab, server *redstarttest.Server) ([]table.Section, error) {
 	if err := locks.Prepare(ctx, server); err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func (b lockBenchmark) contended(ctx context.Context, l lab, server *redstarttes
 			got[i] = append(got[i], t)
 		}
 	}
-	return []section{b.contendedSection(all, got)}, nil
+	return []table.Section{b.contendedSection(all, got)}, nil
 }
 
 // measure lets all want the lock for a while. Who waits at its end still gets it, so that no wait is left out for being
@@ -136,8 +138,8 @@ func (c *contention) measure(ctx context.Context, server *redstarttest.Server, w
 		for w := range had {
 			m.had[w] = had[w].Load()
 		}
-		if m.commands, err = commandCounts(ctx, server); err == nil {
-			m.cpu, err = serverCPU(ctx, server)
+		if m.commands, err = usage.Commands(ctx, server); err == nil {
+			m.cpu, err = usage.Server(ctx, server)
 		}
 		return m, err
 	}

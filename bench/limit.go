@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/bench/limits"
+	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -24,7 +25,7 @@ const (
 	limitDenied = 200  // ns
 )
 
-func (b limitBenchmark) run(ctx context.Context, l lab) ([]section, error) {
+func (b limitBenchmark) run(ctx context.Context, l lab) ([]table.Section, error) {
 	server, err := l.server(ctx)
 	if err != nil {
 		return nil, err
@@ -41,8 +42,8 @@ func (b limitBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 	}
 	defer bare.Close()
 	on := limits.Clients{Bare: bare, Redstart: c.redstart, GoRedis: c.goRedis, Pipelined: c.pipelined}
-	var sections []section
-	for _, one := range []func(context.Context, lab, *redstarttest.Server, limits.Clients) (section, error){b.many, b.hot, b.denied} {
+	var sections []table.Section
+	for _, one := range []func(context.Context, lab, *redstarttest.Server, limits.Clients) (table.Section, error){b.many, b.hot, b.denied} {
 		s, err := one(ctx, l, server, on)
 		if err != nil {
 			return nil, err
@@ -52,10 +53,10 @@ func (b limitBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 	return sections, nil
 }
 
-func (b limitBenchmark) many(ctx context.Context, l lab, server *redstarttest.Server, on limits.Clients) (section, error) {
+func (b limitBenchmark) many(ctx context.Context, l lab, server *redstarttest.Server, on limits.Clients) (table.Section, error) {
 	takers, err := on.Takers(false)
 	if err != nil {
-		return section{}, err
+		return table.Section{}, err
 	}
 	t := throughput{
 		name: b.name(), title: "a decision about a rate, 1,000 keys", keys: limitKeys, readers: takersOf(takers), beside: limits.RateOf,
@@ -65,19 +66,19 @@ func (b limitBenchmark) many(ctx context.Context, l lab, server *redstarttest.Se
 	if err != nil {
 		return s, err
 	}
-	r := s.find(limits.Ours)
-	s.Verdicts = []verdict{
-		s.faster(limits.Ours, limitRate),
-		atMost(fmt.Sprintf("%s takes at most %.1f µs of the server's CPU", limits.Ours, limitServer), r.at("server_us_per_op"), limitServer, 2),
-		atLeast(fmt.Sprintf("%s at least %.1f times %s", limits.Ours, limitPeer, limits.RateOf), r.at("beside"), limitPeer, 2),
+	r := s.Find(limits.Ours)
+	s.Verdicts = []table.Verdict{
+		s.Faster(limits.Ours, limitRate),
+		table.AtMost(fmt.Sprintf("%s takes at most %.1f µs of the server's CPU", limits.Ours, limitServer), r.At("server_us_per_op"), limitServer, 2),
+		table.AtLeast(fmt.Sprintf("%s at least %.1f times %s", limits.Ours, limitPeer, limits.RateOf), r.At("beside"), limitPeer, 2),
 	}
 	return s, nil
 }
 
-func (b limitBenchmark) hot(ctx context.Context, l lab, server *redstarttest.Server, on limits.Clients) (section, error) {
+func (b limitBenchmark) hot(ctx context.Context, l lab, server *redstarttest.Server, on limits.Clients) (table.Section, error) {
 	takers, err := on.Takers(true)
 	if err != nil {
-		return section{}, err
+		return table.Section{}, err
 	}
 	t := throughput{
 		name: b.name(), title: "a decision about a rate, one hot key", keys: 1, readers: takersOf(takers), beside: limits.Ours,
@@ -87,14 +88,14 @@ func (b limitBenchmark) hot(ctx context.Context, l lab, server *redstarttest.Ser
 	if err != nil {
 		return s, err
 	}
-	s.Verdicts = []verdict{atLeast(fmt.Sprintf("%s: at least %d times %s", limits.Batched, limitBatch, limits.Ours), s.find(limits.Batched).at("beside"), limitBatch, 1)}
+	s.Verdicts = []table.Verdict{table.AtLeast(fmt.Sprintf("%s: at least %d times %s", limits.Batched, limitBatch, limits.Ours), s.Find(limits.Batched).At("beside"), limitBatch, 1)}
 	return s, nil
 }
 
-func (b limitBenchmark) denied(ctx context.Context, l lab, _ *redstarttest.Server, on limits.Clients) (section, error) {
+func (b limitBenchmark) denied(ctx context.Context, l lab, _ *redstarttest.Server, on limits.Clients) (table.Section, error) {
 	contestants, err := on.Denied(ctx)
 	if err != nil {
-		return section{}, err
+		return table.Section{}, err
 	}
 	t := timing{
 		name: b.name(), title: "a denial", items: 1, long: 50 * time.Millisecond, contestants: contestants,
@@ -104,7 +105,7 @@ func (b limitBenchmark) denied(ctx context.Context, l lab, _ *redstarttest.Serve
 	if err != nil {
 		return s, err
 	}
-	s.Verdicts = []verdict{atMost(fmt.Sprintf("%s: at most %d ns", limits.Cached, limitDenied), s.find(limits.Cached).at("ns_per_op"), limitDenied, 1)}
+	s.Verdicts = []table.Verdict{table.AtMost(fmt.Sprintf("%s: at most %d ns", limits.Cached, limitDenied), s.Find(limits.Cached).At("ns_per_op"), limitDenied, 1)}
 	return s, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redstart-go/redstart/bench/cost"
 	"github.com/redstart-go/redstart/bench/locks"
+	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -20,14 +21,14 @@ const (
 	lockKeys = 100 // of each caller
 )
 
-func (b lockBenchmark) run(ctx context.Context, l lab) ([]section, error) {
+func (b lockBenchmark) run(ctx context.Context, l lab) ([]table.Section, error) {
 	server, err := l.server(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer server.Close()
-	var sections []section
-	for _, one := range []func(context.Context, lab, *redstarttest.Server) ([]section, error){b.free, b.contended} {
+	var sections []table.Section
+	for _, one := range []func(context.Context, lab, *redstarttest.Server) ([]table.Section, error){b.free, b.contended} {
 		s, err := one(ctx, l, server)
 		if err != nil {
 			return nil, err
@@ -38,7 +39,7 @@ func (b lockBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 }
 
 // free takes locks that nobody else wants.
-func (b lockBenchmark) free(ctx context.Context, l lab, server *redstarttest.Server) ([]section, error) {
+func (b lockBenchmark) free(ctx context.Context, l lab, server *redstarttest.Server) ([]table.Section, error) {
 	t := throughput{
 		name: b.name(), title: "a free lock, taken and released", keys: callers * lockKeys, own: true,
 		how: "64 goroutines, 100 locks of its own each. Medians; the ratio is to the control in the same round.",
@@ -60,14 +61,14 @@ func (b lockBenchmark) free(ctx context.Context, l lab, server *redstarttest.Ser
 	if err != nil {
 		return nil, err
 	}
-	many.Verdicts = []verdict{many.faster(locks.Ours, lockFree)}
+	many.Verdicts = []table.Verdict{many.Faster(locks.Ours, lockFree)}
 	single, err := one.run(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	single.Verdicts = []verdict{atMost(fmt.Sprintf("%s at most %.2f times the time of %s", locks.Ours, 1/lockFree, locks.Recipe),
-		single.find(locks.Ours).at("ratio"), 1/lockFree, 2)}
-	return []section{many, single}, nil
+	single.Verdicts = []table.Verdict{table.AtMost(fmt.Sprintf("%s at most %.2f times the time of %s", locks.Ours, 1/lockFree, locks.Recipe),
+		single.Find(locks.Ours).At("ratio"), 1/lockFree, 2)}
+	return []table.Section{many, single}, nil
 }
 
 // free is what is done under a lock where only the lock is measured.
