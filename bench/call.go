@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -23,7 +24,7 @@ const (
 	ours = "redstart client" // in the tables of calls
 )
 
-func (b callBenchmark) run(ctx context.Context, l lab) ([]section, error) {
+func (b callBenchmark) run(ctx context.Context, l lab) ([]table.Section, error) {
 	server, err := l.server(ctx)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func (b callBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 			return nil, err
 		}
 	}
-	var sections []section
+	var sections []table.Section
 	for _, command := range []struct {
 		name string
 		send func(rueidis.Client) func(ctx context.Context, id int) error
@@ -63,7 +64,7 @@ func (b callBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Verdicts = []verdict{s.faster(ours, callRate), s.noMoreAllocs(ours)}
+		s.Verdicts = []table.Verdict{s.Faster(ours, callRate), s.NoMoreAllocs(ours)}
 		sections = append(sections, s)
 	}
 	return sections, nil

@@ -9,11 +9,12 @@ import (
 
 	"github.com/redstart-go/redstart/bench/cost"
 	"github.com/redstart-go/redstart/bench/near"
+	"github.com/redstart-go/redstart/bench/table"
 )
 
 func TestCallAllocations(t *testing.T) {
 	for _, s := range quick(t, callBenchmark{}) {
-		got, control := s.find(ours).at("allocs_per_op"), s.find(s.Control).at("allocs_per_op")
+		got, control := s.Find(ours).At("allocs_per_op"), s.Find(s.Control).At("allocs_per_op")
 		if raceDetector {
 			continue // sync.Pool forgets at random there
 		}
@@ -30,12 +31,12 @@ func TestPolicyAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range s.Rows {
-		n := r.at("allocs_per_op")
+		n := r.At("allocs_per_op")
 		switch {
-		case strings.HasPrefix(r.name, "redstart") && n != 0:
-			t.Errorf("%s: %v allocations a call", r.name, n)
-		case strings.HasPrefix(r.name, "failsafe-go") && n == 0:
-			t.Errorf("%s: no allocation seen", r.name)
+		case strings.HasPrefix(r.Name, "redstart") && n != 0:
+			t.Errorf("%s: %v allocations a call", r.Name, n)
+		case strings.HasPrefix(r.Name, "failsafe-go") && n == 0:
+			t.Errorf("%s: no allocation seen", r.Name)
 		}
 	}
 }
@@ -52,9 +53,9 @@ func TestLayerReadsEveryCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, call := range layerCalls {
-		r := s.find(ours + ", " + call)
-		if !(r.at("ns_per_op") > 0) || !(r.at("shared_ns_per_op") > 0) || !(r.at("allocs_per_op") >= 0) {
-			t.Errorf("%s: %v", call, r.figures)
+		r := s.Find(ours + ", " + call)
+		if !(r.At("ns_per_op") > 0) || !(r.At("shared_ns_per_op") > 0) || !(r.At("allocs_per_op") >= 0) {
+			t.Errorf("%s: %v", call, r.Figures)
 		}
 	}
 	if _, err := cost.Run(t.Context(), program, "nothing/inner", 1); err == nil || !strings.Contains(err.Error(), "no figures") {
@@ -71,12 +72,12 @@ func costsOf(ns, allocs float64) [][]cost.Call {
 	return append(all, all[0])
 }
 
-func reportOf(ns, allocs float64) report {
-	call := section{Name: "call", Control: "rueidis", Noise: 0.012}
+func reportOf(ns, allocs float64) table.Report {
+	call := table.Section{Name: "call", Control: "rueidis", Noise: 0.012}
 	peers := []cost.Contestant{{Name: "nothing"}, {Name: cost.Ours}, {Name: cost.Sony}, {Name: cost.Failsafe}}
-	return report{
+	return table.Report{
 		Server: "Redis server v=7.0.15 sha=00000000:0", Go: "go1.26.8", CPUs: 2, Date: "2026-11-24", Rounds: 11,
-		Sections: []section{
+		Sections: []table.Section{
 			{Name: "hit"},
 			call, call, layerBenchmark{}.section(costsOf(ns, allocs)),
 			policySection(peers, slices.Repeat([][]cost.Call{{{Alone: 30, Shared: 40}}}, len(peers)+1)),
@@ -90,7 +91,7 @@ func TestK4(t *testing.T) {
 		ns, allocs float64
 		kept       bool
 	}{{100, 0, true}, {100.5, 0, false}, {60, 1, false}} {
-		all, err := reportOf(c.ns, c.allocs).promises()
+		all, err := promises(reportOf(c.ns, c.allocs))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +101,7 @@ func TestK4(t *testing.T) {
 		}
 		good := 0
 		for _, v := range reportOf(c.ns, c.allocs).Sections[3].Verdicts {
-			if v.Result == met {
+			if v.Result == table.Met {
 				good++
 			}
 		}
@@ -108,22 +109,22 @@ func TestK4(t *testing.T) {
 			t.Errorf("%+v: %d targets are met", c, good)
 		}
 	}
-	for name, spoil := range map[string]func(*report){
-		"quick":      func(r *report) { r.Quick = true },
-		"few rounds": func(r *report) { r.Rounds = leastRounds - 1 },
-		"no layer":   func(r *report) { r.Sections = r.Sections[:3] },
-		"no call":    func(r *report) { r.Sections = r.Sections[3:] },
+	for name, spoil := range map[string]func(*table.Report){
+		"quick":      func(r *table.Report) { r.Quick = true },
+		"few rounds": func(r *table.Report) { r.Rounds = leastRounds - 1 },
+		"no layer":   func(r *table.Report) { r.Sections = r.Sections[:3] },
+		"no call":    func(r *table.Report) { r.Sections = r.Sections[3:] },
 	} {
 		rep := reportOf(60, 0)
 		spoil(&rep)
-		if all, err := rep.promises(); err == nil {
+		if all, err := promises(rep); err == nil {
 			t.Errorf("%s: %v", name, all)
 		}
 	}
 }
 
 // nearOf are one round of nearBenchmark in which ours takes ns and allocates so often, where raw otter takes 30.
-func nearOf(ns, allocs float64) section {
+func nearOf(ns, allocs float64) table.Section {
 	names := []string{"otter", near.Ours, near.Unstaled, "sturdyc"}
 	costs := make([][]cost.Call, len(names)+1)
 	contestants := make([]cost.Contestant, len(names))
@@ -138,13 +139,13 @@ func nearOf(ns, allocs float64) section {
 // The part about speed of a shared row is kept for both ways to hold a value, or it is not.
 func TestC6(t *testing.T) {
 	for _, c := range []struct {
-		value, pointer section
+		value, pointer table.Section
 		kept           bool
 	}{
 		{nearOf(60, 0), nearOf(20, 0), true}, {nearOf(20, 0), nearOf(61, 0), false}, {nearOf(61, 0), nearOf(20, 0), false}, {nearOf(20, 1), nearOf(20, 0), false},
 	} {
-		rep := report{Rounds: leastRounds, Sections: []section{c.value, c.pointer}}
-		all, err := rep.promises()
+		rep := table.Report{Rounds: leastRounds, Sections: []table.Section{c.value, c.pointer}}
+		all, err := promises(rep)
 		if err != nil || len(all) != 1 {
 			t.Fatal(all, err)
 		}

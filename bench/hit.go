@@ -7,6 +7,7 @@ import (
 
 	gocache "github.com/go-redis/cache/v9"
 
+	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/cache"
 )
 
@@ -21,7 +22,7 @@ const (
 	hitRate  = 0.95 // of raw rueidis
 )
 
-func (b hitBenchmark) run(ctx context.Context, l lab) ([]section, error) {
+func (b hitBenchmark) run(ctx context.Context, l lab) ([]table.Section, error) {
 	server, err := l.server(ctx)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func (b hitBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sections []section
+	var sections []table.Section
 	for _, t := range []throughput{
 		{name: b.name(), title: "hit in Redis, 1,000 keys", keys: hitKeys, readers: readers},
 		{name: b.name(), title: "hit in Redis, one hot key", keys: 1, readers: readers},
@@ -46,7 +47,7 @@ func (b hitBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Verdicts = []verdict{s.faster("redstart cache", hitRate), s.noMoreAllocs("redstart cache")}
+		s.Verdicts = []table.Verdict{s.Faster("redstart cache", hitRate), s.NoMoreAllocs("redstart cache")}
 		sections = append(sections, s)
 	}
 	return sections, nil

@@ -9,13 +9,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
 // benchmark is one question about speed. It is a file of its own and an entry in benchmarks.
 type benchmark interface {
 	name() string // for --only
-	run(ctx context.Context, l lab) ([]section, error)
+	run(ctx context.Context, l lab) ([]table.Section, error)
 }
 
 // lab is what every benchmark runs in.
@@ -28,17 +29,17 @@ type lab struct {
 // callers is how many goroutines of a process ask at once, in every benchmark.
 const callers = 64
 
-func (l lab) run(ctx context.Context, chosen []string) (report, error) {
+func (l lab) run(ctx context.Context, chosen []string) (table.Report, error) {
 	server, err := l.server(ctx)
 	if err != nil {
-		return report{}, err
+		return table.Report{}, err
 	}
-	rep := report{
+	rep := table.Report{
 		Server: server.Version(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Rounds: l.rounds,
 		Date: time.Now().UTC().Format(time.DateOnly), Quick: l.quick,
 	}
 	if err := server.Close(); err != nil {
-		return report{}, err
+		return table.Report{}, err
 	}
 	for _, b := range benchmarks() {
 		if chosen != nil && !slices.Contains(chosen, b.name()) {
@@ -46,7 +47,7 @@ func (l lab) run(ctx context.Context, chosen []string) (report, error) {
 		}
 		sections, err := b.run(ctx, l)
 		if err != nil {
-			return report{}, fmt.Errorf("%s: %w", b.name(), err)
+			return table.Report{}, fmt.Errorf("%s: %w", b.name(), err)
 		}
 		rep.Sections = append(rep.Sections, sections...)
 	}

@@ -24,11 +24,14 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/redstart-go/redstart/bench/crowd"
+	"github.com/redstart-go/redstart/bench/table"
 )
 
 func main() {
-	if role := os.Getenv(childEnv); role != "" {
-		os.Exit(childMain(role, os.Stdin, os.Stdout, os.Stderr))
+	if role := os.Getenv(crowd.Env); role != "" {
+		os.Exit(crowd.Main(role, os.Stdin, os.Stdout, os.Stderr))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -38,7 +41,7 @@ func main() {
 
 // benchmarks are all there are, in the order in which they run.
 func benchmarks() []benchmark {
-	return []benchmark{hitBenchmark{}, nearBenchmark{}, manyBenchmark{}, structBenchmark{}, stampedeBenchmark{}, callBenchmark{}, layerBenchmark{}}
+	return []benchmark{hitBenchmark{}, nearBenchmark{}, manyBenchmark{}, structBenchmark{}, stampedeBenchmark{}, callBenchmark{}, layerBenchmark{}, limitBenchmark{}, lockBenchmark{}}
 }
 
 // run is main without the process: 0 done, 1 something could not be measured, 2 wrong usage.
@@ -90,9 +93,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	if *asJSON {
-		err = rep.writeJSON(stdout)
+		err = rep.WriteJSON(stdout)
 	} else {
-		err = rep.writeText(stdout)
+		err = rep.WriteText(stdout)
 	}
 	if err == nil && *page != "" {
 		err = keepPromises(rep, *page)
@@ -104,8 +107,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func keepPromises(rep report, page string) error {
-	all, err := rep.promises()
+func keepPromises(rep table.Report, page string) error {
+	all, err := promises(rep)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/bench/near"
+	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -16,7 +17,7 @@ func (nearBenchmark) name() string { return "near" }
 
 const nearRatio = 2 // of raw otter's time, at most
 
-func (b nearBenchmark) run(ctx context.Context, l lab) ([]section, error) {
+func (b nearBenchmark) run(ctx context.Context, l lab) ([]table.Section, error) {
 	server, err := l.server(ctx)
 	if err != nil {
 		return nil, err
@@ -30,13 +31,13 @@ func (b nearBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []section{value, pointer}, nil
+	return []table.Section{value, pointer}, nil
 }
 
-func nearHits[V any](ctx context.Context, l lab, server *redstarttest.Server, how string, value func(id int) V) (section, error) {
+func nearHits[V any](ctx context.Context, l lab, server *redstarttest.Server, how string, value func(id int) V) (table.Section, error) {
 	hits, err := near.Open(ctx, server, value)
 	if err != nil {
-		return section{}, err
+		return table.Section{}, err
 	}
 	defer hits.Close()
 	t := timing{
@@ -50,8 +51,8 @@ func nearHits[V any](ctx context.Context, l lab, server *redstarttest.Server, ho
 	}
 	for _, name := range []string{near.Ours, near.Unstaled} {
 		s.Verdicts = append(s.Verdicts,
-			atMost(fmt.Sprintf("%s at most %d times %s", name, nearRatio, s.Control), s.find(name).at("ratio"), nearRatio, 2),
-			atMost(name+" allocates nothing", s.find(name).at("allocs_per_op"), 0, 0))
+			table.AtMost(fmt.Sprintf("%s at most %d times %s", name, nearRatio, s.Control), s.Find(name).At("ratio"), nearRatio, 2),
+			table.AtMost(name+" allocates nothing", s.Find(name).At("allocs_per_op"), 0, 0))
 	}
 	return s, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redstart-go/redstart/bench/cost"
 	"github.com/redstart-go/redstart/bench/near"
+	"github.com/redstart-go/redstart/bench/table"
 )
 
 // promise is a row of GUARANTEES.md whose figure comes from here.
@@ -23,17 +24,17 @@ type promise struct {
 const leastRounds = 9
 
 // promises are those that the report has figures for.
-func (rep report) promises() ([]promise, error) {
+func promises(rep table.Report) ([]promise, error) {
 	if rep.Quick || rep.Rounds < leastRounds {
 		return nil, fmt.Errorf("a figure for the page needs %d rounds that are not quick", leastRounds)
 	}
-	layers, calls, hits := rep.sections(layerBenchmark{}.name()), rep.sections(callBenchmark{}.name()), rep.sections(nearBenchmark{}.name())
+	layers, calls, hits := sectionsOf(rep, layerBenchmark{}), sectionsOf(rep, callBenchmark{}), sectionsOf(rep, nearBenchmark{})
 	var all []promise
 	if len(layers) == 2 && len(calls) == 2 {
-		all = append(all, rep.k4(layers[0], layers[1], calls[0], calls[1]))
+		all = append(all, k4(rep, layers[0], layers[1], calls[0], calls[1]))
 	}
 	if len(hits) == 2 {
-		all = append(all, rep.c6(hits[0], hits[1]))
+		all = append(all, c6(rep, hits[0], hits[1]))
 	}
 	if len(all) == 0 {
 		return nil, errors.New("the row K4 needs the benchmarks call and layer, C6 needs near")
@@ -41,10 +42,10 @@ func (rep report) promises() ([]promise, error) {
 	return all, nil
 }
 
-func (rep report) sections(name string) []section {
-	var all []section
+func sectionsOf(rep table.Report, b benchmark) []table.Section {
+	var all []table.Section
 	for _, s := range rep.Sections {
-		if s.Name == name {
+		if s.Name == b.name() {
 			all = append(all, s)
 		}
 	}
@@ -52,27 +53,27 @@ func (rep report) sections(name string) []section {
 }
 
 // k4 is the row about what the client adds to a call. A figure past the bound is one of a promise that is not kept.
-func (rep report) k4(layer, policies, get, set section) promise {
+func k4(rep table.Report, layer, policies, get, set table.Section) promise {
 	var added []string
 	kept := true
 	for _, call := range layerCalls {
-		r := layer.find(ours + ", " + call)
-		ns, allocs := r.at("added_ns"), r.at("allocs_per_op")-layer.find(layer.Control).at("allocs_per_op")
+		r := layer.Find(ours + ", " + call)
+		ns, allocs := r.At("added_ns"), r.At("allocs_per_op")-layer.Find(layer.Control).At("allocs_per_op")
 		kept = kept && ns <= layerNanoseconds && allocs <= 0
-		added = append(added, fmt.Sprintf("%s %s ns and %s", call, number(ns, 0), number(allocs, 0)))
+		added = append(added, fmt.Sprintf("%s %s ns and %s", call, table.Number(ns, 0), table.Number(allocs, 0)))
 	}
-	of := func(s section, name string) string {
-		r := s.find(name)
-		return fmt.Sprintf("%s ns and %s", number(r.at("ns_per_op"), 0), number(r.at("allocs_per_op"), 0))
+	of := func(s table.Section, name string) string {
+		r := s.Find(name)
+		return fmt.Sprintf("%s ns and %s", table.Number(r.At("ns_per_op"), 0), table.Number(r.At("allocs_per_op"), 0))
 	}
-	throughput := func(s section) string {
+	throughput := func(s table.Section) string {
 		return fmt.Sprintf("%s times (the control beside itself within %s %%)",
-			number(s.find(ours).at("ratio"), 2), number(100*s.Noise, 1))
+			table.Number(s.Find(ours).At("ratio"), 2), table.Number(100*s.Noise, 1))
 	}
 	text := fmt.Sprintf("over an inner client that answers at once, ns and allocations added to a call: %s (that client beside itself within %s %%; retry and breaker by themselves %s, "+
 		"gobreaker %s, retry and breaker of failsafe-go %s); on a server, GET and SET of 1 KiB by %d goroutines: %s and %s the throughput "+
 		"of the inner client alone; %s, medians of %d rounds, %s, %d CPUs; %s",
-		strings.Join(added, ", "), number(100*layer.Noise, 1), of(policies, cost.Ours), of(policies, cost.Sony), of(policies, cost.Failsafe), callers,
+		strings.Join(added, ", "), table.Number(100*layer.Noise, 1), of(policies, cost.Ours), of(policies, cost.Sony), of(policies, cost.Failsafe), callers,
 		throughput(get), throughput(set), rep.Date, rep.Rounds, rep.Go, rep.CPUs, shortVersion(rep.Server))
 	if !kept {
 		text = "not yet: " + text
@@ -81,14 +82,14 @@ func (rep report) k4(layer, policies, get, set section) promise {
 }
 
 // c6 is the part about speed of the row about the near tier.
-func (rep report) c6(value, pointer section) promise {
+func c6(rep table.Report, value, pointer table.Section) promise {
 	kept := true
-	of := func(s section) string {
-		r := s.find(near.Ours)
-		kept = kept && r.at("ratio") <= nearRatio && r.at("allocs_per_op") <= 0
+	of := func(s table.Section) string {
+		r := s.Find(near.Ours)
+		kept = kept && r.At("ratio") <= nearRatio && r.At("allocs_per_op") <= 0
 		return fmt.Sprintf("%s times (%s ns and %s allocations; raw otter %s ns, beside itself within %s %%; %s)",
-			number(r.at("ratio"), 2), number(r.at("ns_per_op"), 0), number(r.at("allocs_per_op"), 0),
-			number(s.find(s.Control).at("ns_per_op"), 0), number(100*s.Noise, 1), s.peers())
+			table.Number(r.At("ratio"), 2), table.Number(r.At("ns_per_op"), 0), table.Number(r.At("allocs_per_op"), 0),
+			table.Number(s.Find(s.Control).At("ns_per_op"), 0), table.Number(100*s.Noise, 1), peers(s))
 	}
 	text := fmt.Sprintf("a hit of a struct of 1 KiB, beside raw otter: by pointer %s, by value %s; %s, medians of %d rounds, %s, %d CPUs",
 		of(pointer), of(value), rep.Date, rep.Rounds, rep.Go, rep.CPUs)
@@ -99,11 +100,11 @@ func (rep report) c6(value, pointer section) promise {
 }
 
 // peers tells what all but the control and ours take.
-func (s section) peers() string {
+func peers(s table.Section) string {
 	var all []string
 	for _, r := range s.Rows {
-		if !slices.Contains([]string{s.Control, s.Control + again, near.Ours, near.Unstaled}, r.name) {
-			all = append(all, fmt.Sprintf("%s %s ns", r.name, number(r.at("ns_per_op"), 0)))
+		if !slices.Contains([]string{s.Control, s.Control + table.Again, near.Ours, near.Unstaled}, r.Name) {
+			all = append(all, fmt.Sprintf("%s %s ns", r.Name, table.Number(r.At("ns_per_op"), 0)))
 		}
 	}
 	return strings.Join(all, ", ")

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redstart-go/redstart/bench/askers"
+	"github.com/redstart-go/redstart/bench/crowd"
+	"github.com/redstart-go/redstart/bench/table"
+	"github.com/redstart-go/redstart/bench/usage"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -21,8 +23,6 @@ func (stampedeBenchmark) name() string { return "stampede" }
 
 const (
 	stampedeProcesses = 4
-	stampedeLoad      = 50 * time.Millisecond // what the loader takes
-	stampedeLimit     = 10 * time.Second      // for everything that ought to take a fraction of it
 	stampedeNotice    = 15 * time.Millisecond // from the order to the moment
 	stampedeHeadStart = 20 * time.Millisecond // of one process over the others, while warming up
 
@@ -30,7 +30,7 @@ const (
 	stampedeCommands = 40
 )
 
-func (b stampedeBenchmark) run(ctx context.Context, l lab) (_ []section, err error) {
+func (b stampedeBenchmark) run(ctx context.Context, l lab) (_ []table.Section, err error) {
 	all := askers.All()
 	teams := make([]*team, 0, len(all))
 	defer func() {
@@ -61,7 +61,7 @@ func (b stampedeBenchmark) run(ctx context.Context, l lab) (_ []section, err err
 			got[i] = append(got[i], s)
 		}
 	}
-	return []section{b.section(all, got)}, nil
+	return []table.Section{b.section(all, got)}, nil
 }
 
 // stampede is what one came to.
@@ -83,7 +83,7 @@ func (s stampede) total() float64 {
 type team struct {
 	askers.Contestant
 	server   *redstarttest.Server // nil for one that needs none
-	children []*child
+	children []*crowd.Child
 	asked    int // ids used up: every stampede is for a key that is cold
 }
 
@@ -91,7 +91,7 @@ type team struct {
 // the others wait, so that afterwards each has loaded once, has waited, and has the connections for both.
 func newTeam(ctx context.Context, l lab, c askers.Contestant) (*team, error) {
 	t := &team{Contestant: c}
-	r := role{Contestant: c.Name, Place: askers.Place{Callers: callers, TTL: ttl}}
+	r := crowd.Role{Contestant: c.Name, Place: askers.Place{Callers: callers, TTL: ttl}}
 	if !c.Local {
 		var err error
 		if t.server, err = l.server(ctx); err != nil {
@@ -105,7 +105,7 @@ func newTeam(ctx context.Context, l lab, c askers.Contestant) (*team, error) {
 		}
 	}
 	for range stampedeProcesses {
-		one, err := startChild(ctx, r)
+		one, err := crowd.Start(ctx, r)
 		if err != nil {
 			return t, err
 		}
@@ -121,7 +121,7 @@ func newTeam(ctx context.Context, l lab, c askers.Contestant) (*team, error) {
 
 func (t *team) close() {
 	for _, c := range t.children {
-		c.end()
+		c.End()
 	}
 	if t.server != nil {
 		_ = t.server.Close()
@@ -156,16 +156,16 @@ func (t *team) stampede(first int) (s stampede, err error) {
 	t.asked++
 	at := time.Now().Add(stampedeNotice)
 	for i, c := range t.children {
-		o := stampedeOrder{ID: t.asked, At: at.UnixNano()}
+		o := crowd.Order{ID: t.asked, At: at.UnixNano()}
 		if first >= 0 && i != first {
 			o.At = at.Add(stampedeHeadStart).UnixNano()
 		}
-		if err := c.orders.Encode(o); err != nil {
+		if err := c.Send(o); err != nil {
 			return s, err
 		}
 	}
 	for _, c := range t.children {
-		out, answerErr := c.answer()
+		out, answerErr := c.Answer()
 		err = errors.Join(err, answerErr)
 		s.loads += out.Loads
 		s.last = max(s.last, float64(out.Last)/float64(time.Millisecond))
@@ -173,15 +173,14 @@ func (t *team) stampede(first int) (s stampede, err error) {
 	return s, err
 }
 
-// settled gives the server's counts of commands once they stand still. What keeps idle connections alive (PING) and
-// what asks for the counts (INFO) are left out. A command that the server refused was sent as well, and counts.
+// settled gives the server's counts of commands once they stand still.
 func (t *team) settled(ctx context.Context) (map[string]int, error) {
 	if t.server == nil {
 		return nil, nil
 	}
 	var last map[string]int
-	for begin := time.Now(); time.Since(begin) < stampedeLimit; {
-		now, err := commandCounts(ctx, t.server)
+	for begin := time.Now(); time.Since(begin) < crowd.Limit; {
+		now, err := usage.Commands(ctx, t.server)
 		if err != nil {
 			return nil, err
 		}
@@ -193,82 +192,55 @@ func (t *team) settled(ctx context.Context) (map[string]int, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("commands still come %v after the last caller", stampedeLimit)
-}
-
-func commandCounts(ctx context.Context, server *redstarttest.Server) (map[string]int, error) {
-	reply, err := server.Do(ctx, "INFO", "commandstats")
-	if err != nil {
-		return nil, err
-	}
-	text, _ := reply.(string)
-	counts := map[string]int{}
-	for line := range strings.Lines(text) {
-		name, rest, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "cmdstat_"), ":")
-		if !ok || name == "info" || name == "ping" {
-			continue
-		}
-		for field := range strings.SplitSeq(rest, ",") {
-			what, value, _ := strings.Cut(field, "=")
-			if what != "calls" && what != "rejected_calls" {
-				continue
-			}
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				return nil, fmt.Errorf("INFO commandstats: %w", err)
-			}
-			counts[name] += n
-		}
-	}
-	return counts, nil
+	return nil, fmt.Errorf("commands still come %v after the last caller", crowd.Limit)
 }
 
 // section sums the rounds up; got[0] and got[1] are the control's.
-func (b stampedeBenchmark) section(all []askers.Contestant, got [][]stampede) section {
+func (b stampedeBenchmark) section(all []askers.Contestant, got [][]stampede) table.Section {
 	last := func(s stampede) float64 { return s.last }
 	loads := func(s stampede) float64 { return float64(s.loads) }
-	first, second := pick(got[0], last), pick(got[1], last)
-	columns := []column{
-		{key: "loads", title: "loads"},
-		{key: "most_loads", title: "most"},
-		{key: "last_ms", title: "last caller ms", digits: 1},
-		{key: "ratio", title: "ratio", digits: 3, spread: true},
-		{key: "commands", title: "commands"},
-		{key: "most_commands", title: "most"},
+	first, second := table.Pick(got[0], last), table.Pick(got[1], last)
+	columns := []table.Column{
+		{Key: "loads", Title: "loads"},
+		{Key: "most_loads", Title: "most"},
+		{Key: "last_ms", Title: "last caller ms", Digits: 1},
+		{Key: "ratio", Title: "ratio", Digits: 3, Spread: true},
+		{Key: "commands", Title: "commands"},
+		{Key: "most_commands", Title: "most"},
 	}
-	s := section{
-		Name: b.name(), Title: "a cold key, asked for by 4 × 64 callers", Control: all[0].Name, columns: columns,
+	s := table.Section{
+		Name: b.name(), Title: "a cold key, asked for by 4 × 64 callers", Control: all[0].Name, Columns: columns,
 		How: "4 processes of 64 goroutines; the loader takes 50 ms. Medians, and the most of any round. Commands as the server counts them, those inside\n" +
 			"scripts as well, PINGs of idle connections not; every process has loaded and waited before. The ratio is of the last caller's time.",
-		Noise: spreadOf(over(second, first)).noise(),
+		Noise: table.SpreadOf(table.Over(second, first)).Noise(),
 	}
 	add := func(name, about string, rounds []stampede, ratios []float64) {
-		s.Rows = append(s.Rows, row{name: name, about: about, columns: columns, figures: []spread{
-			exact(median(pick(rounds, loads))),
-			exact(slices.Max(pick(rounds, loads))),
-			exact(median(pick(rounds, last))),
-			spreadOf(ratios),
-			exact(median(pick(rounds, stampede.total))),
-			exact(slices.Max(pick(rounds, stampede.total))),
+		s.Rows = append(s.Rows, table.Row{Name: name, About: about, Columns: columns, Figures: []table.Spread{
+			table.Exact(table.Median(table.Pick(rounds, loads))),
+			table.Exact(slices.Max(table.Pick(rounds, loads))),
+			table.Exact(table.Median(table.Pick(rounds, last))),
+			table.SpreadOf(ratios),
+			table.Exact(table.Median(table.Pick(rounds, stampede.total))),
+			table.Exact(slices.Max(table.Pick(rounds, stampede.total))),
 		}})
 	}
 	add(all[0].Name, all[0].About, got[0], nil)
-	add(all[0].Name+again, "the control once more; the ratio is to its other run, those below are to the mean of both", got[1], over(second, first))
-	control := mean(first, second)
+	add(all[0].Name+table.Again, "the control once more; the ratio is to its other run, those below are to the mean of both", got[1], table.Over(second, first))
+	control := table.Mean(first, second)
 	for i, c := range all[1:] {
 		rounds := got[i+2]
 		about := c.About
 		if !c.Local {
 			about = strings.TrimPrefix(about+"; commands: "+breakdown(rounds), "; ")
 		}
-		add(c.Name, about, rounds, over(pick(rounds, last), control))
+		add(c.Name, about, rounds, table.Over(table.Pick(rounds, last), control))
 	}
-	r := s.find("redstart")
-	most := max(r.at("most_loads"), s.find("redstart, polling").at("most_loads"))
-	s.Verdicts = []verdict{
-		atMost("redstart loads once, in every round, with tracking and without", most, 1, 0),
-		atMost(fmt.Sprintf("redstart's last caller within %.2f of the hand-written one's", stampedeLast), r.at("ratio"), stampedeLast, 3),
-		atMost(fmt.Sprintf("redstart costs at most %d commands", stampedeCommands), r.at("commands"), stampedeCommands, 0),
+	r := s.Find("redstart")
+	most := max(r.At("most_loads"), s.Find("redstart, polling").At("most_loads"))
+	s.Verdicts = []table.Verdict{
+		table.AtMost("redstart loads once, in every round, with tracking and without", most, 1, 0),
+		table.AtMost(fmt.Sprintf("redstart's last caller within %.2f of the hand-written one's", stampedeLast), r.At("ratio"), stampedeLast, 3),
+		table.AtMost(fmt.Sprintf("redstart costs at most %d commands", stampedeCommands), r.At("commands"), stampedeCommands, 0),
 	}
 	return s
 }

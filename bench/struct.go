@@ -10,6 +10,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/bench/product"
+	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/cache"
 )
 
@@ -20,7 +21,7 @@ func (structBenchmark) name() string { return "struct" }
 
 const structRate = 1.6 // times rueidis with encoding/json, by the default codec
 
-func (b structBenchmark) run(ctx context.Context, l lab) ([]section, error) {
+func (b structBenchmark) run(ctx context.Context, l lab) ([]table.Section, error) {
 	server, err := l.server(ctx)
 	if err != nil {
 		return nil, err
@@ -47,8 +48,8 @@ func (b structBenchmark) run(ctx context.Context, l lab) ([]section, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Verdicts = []verdict{s.faster("redstart, msgpack", structRate)}
-	return []section{s}, nil
+	s.Verdicts = []table.Verdict{s.Faster("redstart, msgpack", structRate)}
+	return []table.Section{s}, nil
 }
 
 func (structBenchmark) readers(ctx context.Context, c *clients) ([]reader, error) {

@@ -6,12 +6,13 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/redstart-go/redstart/bench/table"
+	"github.com/redstart-go/redstart/bench/usage"
 	"github.com/redstart-go/redstart/redstarttest"
 )
 
@@ -39,10 +40,20 @@ const firstID = 100_000
 type throughput struct {
 	name, title, how string
 	keys             int
+	own              bool   // no two goroutines ask for the same
+	beside           string // a reader to which there is a ratio as well
 	readers          []reader
 }
 
-func (t throughput) run(ctx context.Context, l lab, server *redstarttest.Server) (section, error) {
+// id is one that a goroutine may ask for.
+func (t throughput) id(worker int, rng *rand.Rand) int {
+	if t.own {
+		return firstID + worker + callers*rng.IntN(t.keys/callers)
+	}
+	return firstID + rng.IntN(t.keys)
+}
+
+func (t throughput) run(ctx context.Context, l lab, server *redstarttest.Server) (table.Section, error) {
 	warm, long := 80*time.Millisecond, 400*time.Millisecond
 	if l.quick {
 		warm, long = 15*time.Millisecond, 50*time.Millisecond
@@ -55,7 +66,7 @@ func (t throughput) run(ctx context.Context, l lab, server *redstarttest.Server)
 		for _, i := range order(round, len(slots)) {
 			s, err := t.measure(ctx, server, slots[i], warm, long)
 			if err != nil {
-				return section{}, fmt.Errorf("%s: %w", slots[i].name, err)
+				return table.Section{}, fmt.Errorf("%s: %w", slots[i].name, err)
 			}
 			samples[i] = append(samples[i], s)
 		}
@@ -80,7 +91,7 @@ func (t throughput) measure(ctx context.Context, server *redstarttest.Server, r 
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 2))
 			for !stop.Load() {
-				if err := r.get(ctx, firstID+rng.IntN(t.keys)); err != nil {
+				if err := r.get(ctx, t.id(w, rng)); err != nil {
 					first := err // what escapes is allocated, so not err, which every call has
 					failed.CompareAndSwap(nil, &first)
 					return
@@ -90,8 +101,8 @@ func (t throughput) measure(ctx context.Context, server *redstarttest.Server, r 
 		})
 	}
 	look := func() (world, error) {
-		cpu, err := serverCPU(ctx, server)
-		now := world{server: cpu, client: processCPU(), at: time.Now()}
+		cpu, err := usage.Server(ctx, server)
+		now := world{server: cpu, client: usage.Process(), at: time.Now()}
 		var mem runtime.MemStats
 		runtime.ReadMemStats(&mem)
 		now.allocs, now.bytes = mem.Mallocs, mem.TotalAlloc
@@ -148,62 +159,47 @@ func around(ctx context.Context, warm, long time.Duration, look func() (world, e
 	return before, after, err
 }
 
-// serverCPU is what the server has used so far, user and system.
-func serverCPU(ctx context.Context, server *redstarttest.Server) (time.Duration, error) {
-	reply, err := server.Do(ctx, "INFO", "cpu")
-	if err != nil {
-		return 0, err
-	}
-	text, _ := reply.(string)
-	var seconds float64
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if name == "used_cpu_user" || name == "used_cpu_sys" {
-			v, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return 0, fmt.Errorf("INFO cpu: %w", err)
-			}
-			seconds += v
-		}
-	}
-	return time.Duration(seconds * float64(time.Second)), nil
-}
-
 // section sums the rounds up; samples[0] and samples[1] are the control's.
-func (t throughput) section(samples [][]sample) section {
+func (t throughput) section(samples [][]sample) table.Section {
 	perSecond := func(s sample) float64 { return s.perSecond }
-	first, second := pick(samples[0], perSecond), pick(samples[1], perSecond)
-	control := mean(first, second)
-	columns := []column{
-		{key: "ops_per_s", title: "ops/s"},
-		{key: "ratio", title: "ratio", digits: 2, spread: true},
-		{key: "allocs_per_op", title: "allocs/op", digits: 2},
-		{key: "bytes_per_op", title: "B/op"},
-		{key: "server_us_per_op", title: "server µs/op", digits: 2},
-		{key: "client_us_per_op", title: "client µs/op", digits: 2},
+	first, second := table.Pick(samples[0], perSecond), table.Pick(samples[1], perSecond)
+	control := table.Mean(first, second)
+	columns := []table.Column{
+		{Key: "ops_per_s", Title: "ops/s"},
+		{Key: "ratio", Title: "ratio", Digits: 2, Spread: true},
+		{Key: "allocs_per_op", Title: "allocs/op", Digits: 2},
+		{Key: "bytes_per_op", Title: "B/op"},
+		{Key: "server_us_per_op", Title: "server µs/op", Digits: 2},
+		{Key: "client_us_per_op", Title: "client µs/op", Digits: 2},
 	}
-	s := section{
-		Name: t.name, Title: t.title, How: t.how, Control: t.readers[0].name, columns: columns,
-		Noise: spreadOf(over(second, first)).noise(),
+	s := table.Section{
+		Name: t.name, Title: t.title, How: t.how, Control: t.readers[0].name, Columns: columns,
+		Noise: table.SpreadOf(table.Over(second, first)).Noise(),
+	}
+	var other []float64
+	if i := slices.IndexFunc(t.readers, func(r reader) bool { return r.name == t.beside }); i > 0 {
+		other = table.Pick(samples[i+1], perSecond)
+		s.Columns = append(s.Columns, table.Column{Key: "beside", Title: "of " + t.beside, Digits: 2, Spread: true})
 	}
 	add := func(name, about string, all []sample, ratios []float64) {
-		s.Rows = append(s.Rows, row{name: name, about: about, columns: columns, figures: []spread{
-			exact(median(pick(all, perSecond))),
-			spreadOf(ratios),
-			exact(median(pick(all, func(s sample) float64 { return s.allocs }))),
-			exact(median(pick(all, func(s sample) float64 { return s.bytes }))),
-			exact(median(pick(all, func(s sample) float64 { return s.server }))),
-			exact(median(pick(all, func(s sample) float64 { return s.client }))),
-		}})
+		r := table.Row{Name: name, About: about, Columns: s.Columns, Figures: []table.Spread{
+			table.Exact(table.Median(table.Pick(all, perSecond))),
+			table.SpreadOf(ratios),
+			table.Exact(table.Median(table.Pick(all, func(s sample) float64 { return s.allocs }))),
+			table.Exact(table.Median(table.Pick(all, func(s sample) float64 { return s.bytes }))),
+			table.Exact(table.Median(table.Pick(all, func(s sample) float64 { return s.server }))),
+			table.Exact(table.Median(table.Pick(all, func(s sample) float64 { return s.client }))),
+		}}
+		if other != nil {
+			r.Figures = append(r.Figures, table.SpreadOf(table.Over(table.Pick(all, perSecond), other)))
+		}
+		s.Rows = append(s.Rows, r)
 	}
 	add(t.readers[0].name, t.readers[0].about, samples[0], nil)
-	add(t.readers[0].name+again, "the control once more; the ratio is to its other run, those below are to the mean of both", samples[1], over(second, first))
+	add(t.readers[0].name+table.Again, "the control once more; the ratio is to its other run, those below are to the mean of both", samples[1], table.Over(second, first))
 	for i, r := range t.readers[1:] {
 		all := samples[i+2]
-		add(r.name, r.about, all, over(pick(all, perSecond), control))
+		add(r.name, r.about, all, table.Over(table.Pick(all, perSecond), control))
 	}
 	return s
 }
-
-// again marks the control's second run.
-const again = ", again"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/bench/cost"
+	"github.com/redstart-go/redstart/bench/table"
 )
 
 // time measures every contestant for so long in each round, and the first, the control, twice: costs[0] and costs[1]
@@ -37,57 +38,57 @@ type timing struct {
 	contestants      []cost.Contestant
 }
 
-func (t timing) run(ctx context.Context, l lab) (section, error) {
+func (t timing) run(ctx context.Context, l lab) (table.Section, error) {
 	long := t.long
 	if l.quick {
 		long = time.Millisecond
 	}
 	costs, err := l.time(ctx, t.title, t.contestants, long)
 	if err != nil {
-		return section{}, err
+		return table.Section{}, err
 	}
 	return t.section(costs), nil
 }
 
 // section sums the rounds up.
-func (t timing) section(costs [][]cost.Call) section {
-	columns := []column{
-		{key: "ns_per_op", title: "ns", digits: 1},
-		{key: "ratio", title: "ratio", digits: 2, spread: true},
-		{key: "shared_ns_per_op", title: "every core ns", digits: 1},
-		{key: "allocs_per_op", title: "allocs/op"},
+func (t timing) section(costs [][]cost.Call) table.Section {
+	columns := []table.Column{
+		{Key: "ns_per_op", Title: "ns", Digits: 1},
+		{Key: "ratio", Title: "ratio", Digits: 2, Spread: true},
+		{Key: "shared_ns_per_op", Title: "every core ns", Digits: 1},
+		{Key: "allocs_per_op", Title: "allocs/op"},
 	}
 	unit := 1.0
 	if t.items > 1 {
 		unit = 1e3
-		columns = []column{
-			{key: "us_per_op", title: "µs"},
-			{key: "ratio", title: "ratio", digits: 3, spread: true},
-			{key: "shared_us_per_op", title: "every core µs"},
-			{key: "us_per_item", title: "µs/item", digits: 3},
-			{key: "allocs_per_item", title: "allocs/item", digits: 3},
+		columns = []table.Column{
+			{Key: "us_per_op", Title: "µs"},
+			{Key: "ratio", Title: "ratio", Digits: 3, Spread: true},
+			{Key: "shared_us_per_op", Title: "every core µs"},
+			{Key: "us_per_item", Title: "µs/item", Digits: 3},
+			{Key: "allocs_per_item", Title: "allocs/item", Digits: 3},
 		}
 	}
 	alone := func(c cost.Call) float64 { return c.Alone / unit }
-	first, second := pick(costs[0], alone), pick(costs[1], alone)
-	control := mean(first, second)
-	s := section{
-		Name: t.name, Title: t.title, How: t.how, Control: t.contestants[0].Name, columns: columns,
-		Noise: spreadOf(over(second, first)).noise(),
+	first, second := table.Pick(costs[0], alone), table.Pick(costs[1], alone)
+	control := table.Mean(first, second)
+	s := table.Section{
+		Name: t.name, Title: t.title, How: t.how, Control: t.contestants[0].Name, Columns: columns,
+		Noise: table.SpreadOf(table.Over(second, first)).Noise(),
 	}
 	add := func(name, about string, all []cost.Call, ratios []float64) {
-		took := median(pick(all, alone))
-		figures := []spread{exact(took), spreadOf(ratios), exact(median(pick(all, func(c cost.Call) float64 { return c.Shared / unit })))}
+		took := table.Median(table.Pick(all, alone))
+		figures := []table.Spread{table.Exact(took), table.SpreadOf(ratios), table.Exact(table.Median(table.Pick(all, func(c cost.Call) float64 { return c.Shared / unit })))}
 		if t.items > 1 {
-			figures = append(figures, exact(took/t.items))
+			figures = append(figures, table.Exact(took/t.items))
 		}
-		figures = append(figures, exact(median(pick(all, func(c cost.Call) float64 { return c.Allocs / t.items }))))
-		s.Rows = append(s.Rows, row{name: name, about: about, columns: columns, figures: figures})
+		figures = append(figures, table.Exact(table.Median(table.Pick(all, func(c cost.Call) float64 { return c.Allocs / t.items }))))
+		s.Rows = append(s.Rows, table.Row{Name: name, About: about, Columns: columns, Figures: figures})
 	}
 	add(s.Control, t.contestants[0].About, costs[0], nil)
-	add(s.Control+again, "the control once more; the ratio is to its other run, those below are to the mean of both", costs[1], over(second, first))
+	add(s.Control+table.Again, "the control once more; the ratio is to its other run, those below are to the mean of both", costs[1], table.Over(second, first))
 	for i, c := range t.contestants[1:] {
-		add(c.Name, c.About, costs[i+2], over(pick(costs[i+2], alone), control))
+		add(c.Name, c.About, costs[i+2], table.Over(table.Pick(costs[i+2], alone), control))
 	}
 	return s
 }

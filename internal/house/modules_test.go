@@ -66,6 +66,8 @@ var allowed = map[string]dependencies{
 		"github.com/sony/gobreaker/v2",
 		"github.com/failsafe-go/failsafe-go",
 		"github.com/vmihailenco/msgpack/v5",
+		"github.com/go-redis/redis_rate/v10", "github.com/throttled/throttled/v2", "github.com/ulule/limiter/v3",
+		"github.com/bsm/redislock", "github.com/go-redsync/redsync/v4",
 	}},
 	"observe": {
 		code:  []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},

@@ -1,14 +1,14 @@
 //go:build unix
 
-package main
+package usage
 
 import (
 	"syscall"
 	"time"
 )
 
-// processCPU is the CPU time that this process has used, user and system.
-func processCPU() time.Duration {
+// Process is the CPU time that this process has used, user and system.
+func Process() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
