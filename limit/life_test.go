@@ -32,7 +32,7 @@ func TestDenialIsRemembered(t *testing.T) {
 		want("more", 5, SourceDenied, false)
 		want("less", 3, SourceServer, false)
 		want("less again", 3, SourceDenied, false)
-		if n := testing.AllocsPerRun(500, func() { _, _ = l.Take(t.Context(), "a", 3) }); n != 0 {
+		if n := testing.AllocsPerRun(20, func() { _, _ = l.Take(t.Context(), "a", 3) }); n != 0 {
 			t.Errorf("a denial that is remembered allocates %v times", n)
 		}
 		if err := l.Refund(t.Context(), "a", 2); err != nil {
