@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -21,7 +22,7 @@ const (
 	contenders       = 16
 	contenderClients = 4
 	contendedHold    = time.Millisecond
-	contendedLimit   = time.Minute // for what ought to take seconds
+	contendedLimit   = time.Minute // for what ought to take seconds; who waits that long has waited so long, and gives up
 
 	contendedRate     = 0.9  // of the bare hand-over
 	contendedWait     = 1.3  // times its longest waits
@@ -62,6 +63,7 @@ type turns struct {
 	fair      float64            // the turns of who had fewest, of the average
 	server    float64            // µs of the server's CPU a lock
 	commands  float64            // that clients sent, a lock
+	givenUp   int                // waits that contendedLimit ended
 	each      map[string]float64 // all that the server counted, a lock
 }
 
@@ -101,7 +103,7 @@ func (b lockBenchmark) contended(ctx context.Context, l lab, server *redstarttes
 // measure lets all want the lock for a while. Who waits at its end still gets it, so that no wait is left out for being
 // long: all those count that began meanwhile.
 func (c *contention) measure(ctx context.Context, server *redstarttest.Server, warm, long time.Duration) (t turns, err error) {
-	ctx, cancel := context.WithTimeout(ctx, contendedLimit)
+	patience, cancel := context.WithTimeout(ctx, contendedLimit)
 	defer cancel()
 	var (
 		counting, stop, busy atomic.Bool
@@ -109,13 +111,14 @@ func (c *contention) measure(ctx context.Context, server *redstarttest.Server, w
 		all                  sync.WaitGroup
 		waits                [contenders][]time.Duration
 		had                  [contenders]atomic.Int64
+		givenUp              atomic.Int64
 	)
 	for w := range contenders {
 		hold := c.holds[w%len(c.holds)]
 		all.Go(func() {
 			for !stop.Load() && failed.Load() == nil {
 				counts, began := counting.Load(), time.Now()
-				err := hold(ctx, firstID, func() {
+				err := hold(patience, firstID, func() {
 					if counts {
 						waits[w] = append(waits[w], time.Since(began))
 					}
@@ -127,7 +130,13 @@ func (c *contention) measure(ctx context.Context, server *redstarttest.Server, w
 					busy.Store(false)
 					had[w].Add(1)
 				})
-				if err != nil {
+				switch {
+				case err == nil:
+				case errors.Is(err, context.DeadlineExceeded) && patience.Err() != nil && ctx.Err() == nil:
+					waits[w] = append(waits[w], time.Since(began))
+					givenUp.Add(1)
+					return
+				default:
 					failed.CompareAndSwap(nil, &err)
 				}
 			}
@@ -163,7 +172,9 @@ func (c *contention) measure(ctx context.Context, server *redstarttest.Server, w
 	if err != nil {
 		return t, err
 	}
-	return c.turns(before, after, slices.Concat(waits[:]...))
+	t, err = c.turns(before, after, slices.Concat(waits[:]...))
+	t.givenUp = int(givenUp.Load())
+	return t, err
 }
 
 // contendedMoment is what there is to see of a contended lock.

@@ -54,6 +54,9 @@ func (b lockBenchmark) contendedSection(all []locks.Contestant, got [][]turns) t
 	for i, c := range all[1:] {
 		rounds := got[i+2]
 		about := strings.TrimPrefix(c.About+"; the server counted a lock, scripts included: "+commandsOf(rounds), "; ")
+		if n := givenUp(rounds); n > 0 {
+			about += fmt.Sprintf("; %d waits were given up after %v", n, contendedLimit)
+		}
 		add(c.Name, about, rounds, table.Over(table.Pick(rounds, perSecond), rate), table.Over(table.Pick(rounds, wait), waits))
 	}
 	r := s.Find(locks.Ours)
@@ -77,4 +80,11 @@ func commandsOf(rounds []turns) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+func givenUp(rounds []turns) (n int) {
+	for _, t := range rounds {
+		n += t.givenUp
+	}
+	return n
 }

@@ -29,6 +29,7 @@ type lab struct {
 // callers is how many goroutines of a process ask at once, in every benchmark.
 const callers = 64
 
+// run gives what was measured also when something stopped it.
 func (l lab) run(ctx context.Context, chosen []string) (table.Report, error) {
 	server, err := l.server(ctx)
 	if err != nil {
@@ -46,10 +47,10 @@ func (l lab) run(ctx context.Context, chosen []string) (table.Report, error) {
 			continue
 		}
 		sections, err := b.run(ctx, l)
-		if err != nil {
-			return table.Report{}, fmt.Errorf("%s: %w", b.name(), err)
-		}
 		rep.Sections = append(rep.Sections, sections...)
+		if err != nil {
+			return rep, fmt.Errorf("%s: %w", b.name(), err)
+		}
 	}
 	return rep, nil
 }

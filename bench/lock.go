@@ -30,10 +30,10 @@ func (b lockBenchmark) run(ctx context.Context, l lab) ([]table.Section, error) 
 	var sections []table.Section
 	for _, one := range []func(context.Context, lab, *redstarttest.Server) ([]table.Section, error){b.free, b.contended} {
 		s, err := one(ctx, l, server)
-		if err != nil {
-			return nil, err
-		}
 		sections = append(sections, s...)
+		if err != nil {
+			return sections, err
+		}
 	}
 	return sections, nil
 }

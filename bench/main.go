@@ -87,17 +87,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if *quick {
 		l.rounds = 2
 	}
-	rep, err := l.run(ctx, chosen)
-	if err != nil {
-		fmt.Fprintf(stderr, "bench: %v\n", err)
-		return 1
-	}
-	if *asJSON {
+	rep, stopped := l.run(ctx, chosen)
+	var err error
+	switch {
+	case stopped != nil && len(rep.Sections) == 0:
+	case *asJSON:
 		err = rep.WriteJSON(stdout)
-	} else {
+	default:
 		err = rep.WriteText(stdout)
 	}
-	if err == nil && *page != "" {
+	if err = errors.Join(stopped, err); err == nil && *page != "" {
 		err = keepPromises(rep, *page)
 	}
 	if err != nil {

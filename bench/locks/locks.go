@@ -2,6 +2,7 @@
 package locks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -184,7 +185,7 @@ func joinRedsync(more ...redsync.Option) func(context.Context, Place) (Hold, fun
 		return func(ctx context.Context, id int, held func()) error {
 			m := locks.NewMutex(prefix+strconv.Itoa(id), options...)
 			if err := m.LockContext(ctx); err != nil {
-				return err
+				return cmp.Or(context.Cause(ctx), err) // it calls the end of ctx a failure
 			}
 			held()
 			ok, err := m.UnlockContext(ctx)
