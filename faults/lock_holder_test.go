@@ -194,6 +194,7 @@ type workArg struct {
 	Seed    uint64
 	Workers int
 	Kinds   map[string]int // how many locks there are
+	Brisk   bool           // hold each for a moment only
 }
 
 // lockNumber is the number of a lock in the history.
@@ -213,7 +214,7 @@ func (h *holder) start(_ context.Context, arg workArg) (int, error) {
 		rng := harness.Rand(arg.Seed, fmt.Sprint("holder", h.arg.Process, h.arg.Life), w)
 		h.work.Go(func() {
 			for ctx.Err() == nil {
-				if err := h.hold(ctx, rng, arg.Kinds); err != nil {
+				if err := h.hold(ctx, rng, arg); err != nil {
 					h.mu.Lock()
 					h.err = errors.Join(h.err, err)
 					h.mu.Unlock()
@@ -226,7 +227,8 @@ func (h *holder) start(_ context.Context, arg workArg) (int, error) {
 }
 
 // hold holds one lock once.
-func (h *holder) hold(ctx context.Context, rng *rand.Rand, kinds map[string]int) error {
+func (h *holder) hold(ctx context.Context, rng *rand.Rand, arg workArg) error {
+	kinds := arg.Kinds
 	kind := []string{forOne, forOne, forMany, forPermit, forLeader}[rng.IntN(5)]
 	switch {
 	case kinds[forQuorum] > 0:
@@ -252,11 +254,17 @@ func (h *holder) hold(ctx context.Context, rng *rand.Rand, kinds map[string]int)
 		e.Mark = history.Together
 	}
 	e.Begin = harness.Monotonic()
-	for mark := range uint64(1 + rng.IntN(3)) {
+	most := 3
+	if arg.Brisk {
+		most = 1
+	}
+	for mark := range uint64(1 + rng.IntN(most)) {
 		if !shared && !h.mark(number, got, mark) {
 			break
 		}
-		if rng.IntN(50) > 0 {
+		if arg.Brisk {
+			rest(ctx, time.Duration(rng.IntN(200))*time.Microsecond)
+		} else if rng.IntN(50) > 0 {
 			rest(ctx, time.Duration(rng.IntN(3000))*time.Microsecond)
 		} else {
 			rest(ctx, h.arg.Lease) // past a renewal

@@ -40,14 +40,17 @@ type assault struct {
 // newAssault makes an assault on one server.
 func newAssault(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64, processes int, lease time.Duration) (*assault, string) {
 	t.Helper()
-	server, name := start(t, l, redstarttest.ServerConfig{AOF: "always"})
-	s := &assault{
-		t: t, rng: harness.Rand(seed, "siege", 0), server: server,
-		work: workArg{Seed: seed, Workers: m1Workers, Kinds: m1Locks},
-	}
+	work := workArg{Seed: seed, Workers: m1Workers, Kinds: m1Locks}
 	if recipe != redstarts {
-		s.work.Kinds = map[string]int{forOne: 12}
+		work.Kinds = map[string]int{forOne: 12}
 	}
+	return newAssaultOf(t, l, recipe, seed, processes, lease, work)
+}
+
+func newAssaultOf(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64, processes int, lease time.Duration, work workArg) (*assault, string) {
+	t.Helper()
+	server, name := start(t, l, redstarttest.ServerConfig{AOF: "always"})
+	s := &assault{t: t, rng: harness.Rand(seed, "siege", 0), server: server, work: work}
 	dir := t.TempDir()
 	for p := range processes {
 		way := newProxy(t, server)
@@ -282,6 +285,10 @@ func TestM1NoOverlap(t *testing.T) {
 		h, m, n := clusterSiege(t, seed, harness.Choose(form, 4, 40))
 		holds, marks, moves = holds+h, marks+m, n
 	})
+	t.Run("crowd", func(t *testing.T) {
+		h, m := lockCrowd(t, seed, harness.Choose(form, 10_000, 100_000))
+		holds, marks = holds+h, marks+m
+	})
 	votes, struck := 0, 0
 	t.Run("quorum", func(t *testing.T) {
 		h, m, n := quorumSiege(t, seed, harness.Choose(form, 3, 40))
@@ -296,6 +303,22 @@ func TestM1NoOverlap(t *testing.T) {
 func (s *assault) String() string {
 	return fmt.Sprintf("%d processes killed, %d frozen past the lease, %d server kills (AOF always), %d server freezes, %d replies lost, %d scripts late, %d connections reset, %d SCRIPT FLUSH",
 		s.kills, s.freezes, s.crashes, s.stalls, s.lost, s.late, s.cuts, s.flushes)
+}
+
+// lockCrowd is as many holders, who hold for a moment, far and near their server by the
+// proxies' delays.
+func lockCrowd(t *testing.T, seed uint64, least int) (holds, marks int) {
+	t.Helper()
+	s, _ := newAssaultOf(t, redstarttest.Launchers()[0], redstarts, seed, m1Processes, m1Lease,
+		workArg{Seed: seed, Workers: m1Workers, Kinds: map[string]int{forOne: 20, forMany: 4, forPermit: 4, forLeader: 2}, Brisk: true})
+	for i, p := range s.proxies {
+		p.Jitter(time.Duration(i)*500*time.Microsecond, s.rng.Uint64())
+	}
+	redstarttest.Eventually(t, 5*time.Minute, fmt.Sprintf("%d locks held", least), func() bool { return s.grants() >= int64(least) })
+	events, mixed := s.stop(func(args ...string) (any, error) { return s.server.Do(t.Context(), args...) })
+	reportTexts(t, "overlaps by the machine's clock", overlapsOf(events))
+	reportTexts(t, "overlaps by the server's order", mixed)
+	return history.Count(events, history.Held), history.Count(events, history.Marked)
 }
 
 // clusterSiege moves the locks' slots while they are held.
