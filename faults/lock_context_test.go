@@ -114,7 +114,7 @@ func TestM3ContextEndsFirst(t *testing.T) {
 				order[0] = []string{"requests lost", "server frozen"}[seed%2]
 			}
 			for round, what := range order {
-				contexts(t, server, seed+uint64(round), what, harness.Choose(form, 3*time.Second, 5*time.Second), round, harness.Choose(form, 6, 36), &sum)
+				contexts(t, server, seed+uint64(round), what, harness.Choose(form, 3*time.Second, 5*time.Second), round, harness.Choose(form, 6, 42), &sum)
 			}
 			if i == 0 {
 				naiveContexts(t, server, seed, &sum)

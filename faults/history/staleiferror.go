@@ -74,7 +74,8 @@ func (a Aging) Check(events []Event) (wrong []string, atEnd int) {
 				continue
 			}
 			switch {
-			case slices.ContainsFunc(writes[key], func(w Event) bool { return w.End >= failed.Begin && w.Begin <= next.Begin }):
+			// A load is claimed a little before it reaches the source.
+			case slices.ContainsFunc(writes[key], func(w Event) bool { return w.End+slack >= failed.Begin && w.Begin <= next.Begin }):
 			case failed.Begin <= to+slack && from <= next.Begin+slack:
 				atEnd++
 			default:
