@@ -41,7 +41,7 @@ type Block struct {
 	Time   time.Duration
 }
 
-// ErrCrowded: a thousand writers are at the key.
+// ErrCrowded says that a thousand writers are at the key.
 var ErrCrowded = errors.New("too many writers are at the key at once")
 
 // Take blocks the key. One script, one round trip. A copy that the network held

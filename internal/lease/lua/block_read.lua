@@ -1,6 +1,7 @@
 -- How every script of a block begins: what stands at the key.
 -- KEYS[1] the key
 -- ARGV[1] how a block begins, 14 bytes (package frame has the rest), ARGV[2] the writer's token, 16 bytes
+-- no reply
 -- Times are in ms. A writer whose block ran out may have written and died: what it left is not to be trusted.
 local head, token = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
