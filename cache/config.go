@@ -69,11 +69,24 @@ type Config[K comparable, V any] struct {
 	ErrorTTL time.Duration
 
 	// Lease is what the death of a process in the middle of a load costs those
-	// who wait for it; a living one extends it. Default: 3 seconds.
+	// who wait for it, and for how long one that dies in the middle of a Write may
+	// leave the old value; a living one extends it. Default: 3 seconds.
 	Lease time.Duration
 
 	// LoadTimeout ends a load that takes longer. Default: 10 seconds.
 	LoadTimeout time.Duration
+
+	// Store writes a value to the source of truth, for Put. What it refuses is to
+	// be told apart from what may have been written: see ErrRefused and Refused.
+	Store func(ctx context.Context, id K, v V) error
+
+	// Refused says of an error of Store, or of a Write, that the source surely
+	// changed nothing. PostgreSQL's own codes and ErrRefused are known without it.
+	// Default: none; the entry goes after any other error.
+	Refused func(err error) bool
+
+	// StoreTimeout ends a write that takes longer. Default: 10 seconds.
+	StoreTimeout time.Duration
 
 	// MaxBytes bounds an encoded value. A larger one is served, counted and
 	// not cached; Set refuses it. Large values block the server and everyone
@@ -148,16 +161,17 @@ type Config[K comparable, V any] struct {
 }
 
 const (
-	defaultTTL         = 10 * time.Minute
-	defaultJitter      = 0.1
-	defaultNegativeTTL = 10 * time.Second
-	defaultErrorTTL    = time.Second
-	defaultLease       = 3 * time.Second
-	defaultLoadTimeout = 10 * time.Second
-	defaultMaxBytes    = 1 << 20
-	defaultAbove       = 1 << 10
-	minLease           = 100 * time.Millisecond
-	defaultLoads       = 8
+	defaultTTL          = 10 * time.Minute
+	defaultJitter       = 0.1
+	defaultNegativeTTL  = 10 * time.Second
+	defaultErrorTTL     = time.Second
+	defaultLease        = 3 * time.Second
+	defaultLoadTimeout  = 10 * time.Second
+	defaultStoreTimeout = 10 * time.Second
+	defaultMaxBytes     = 1 << 20
+	defaultAbove        = 1 << 10
+	minLease            = 100 * time.Millisecond
+	defaultLoads        = 8
 )
 
 // withDefaults checks every field and fills in what is zero.
@@ -215,6 +229,7 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 		bad("Lease", "%v is below %v; a pause of the process would lose it", cfg.Lease, minLease)
 	}
 	cfg.LoadTimeout = cfg.duration("LoadTimeout", cfg.LoadTimeout, defaultLoadTimeout, bad)
+	cfg.StoreTimeout = cfg.duration("StoreTimeout", cfg.StoreTimeout, defaultStoreTimeout, bad)
 	switch {
 	case cfg.NegativeTTL < 0:
 		cfg.NegativeTTL = cfg.ErrorTTL

@@ -9,7 +9,8 @@
 // [Cache.Invalidate], or DEL the key from anywhere. [Cache.Set] caches a value
 // that is at hand, [Cache.Peek] looks without loading. [Cache.GetMany],
 // [Cache.SetMany] and [Cache.InvalidateMany] do the same for many ids at once,
-// and [Cache.Warm] fills a cache before it is needed.
+// and [Cache.Warm] fills a cache before it is needed. [Cache.Put] and [Cache.Write]
+// write to the source and to the cache as one.
 //
 // Each of the following is off until Config asks for it:
 //
@@ -67,6 +68,14 @@
 //     others' as soon as the server's message arrives, and whatever fails, but
 //     for a failover, no value is served MaxStale after it changed (C6). In
 //     other processes C2 then holds from the message on; without Near, at once.
+//   - When a Put or Write has returned nil, no later read gives anything older,
+//     with the near tier off in any process ("strong"); a write that the source
+//     refused leaves the entry as it was, to the byte and its TTL; during a write
+//     the old value is read, and one whose process dies after the source took it
+//     leaves the old value for Config.Lease at most (W1), or a third longer while
+//     others write the same id. This differs from the recipe (the cache, then the
+//     database) because what the database refuses would be read, and because two
+//     writers could end in opposite orders.
 //   - Keys are injective and entries versioned: a changed struct, a damaged or
 //     a foreign value is a miss, never a wrong value (C10).
 //
@@ -89,6 +98,11 @@
 // one key in a process share the next one. A miss is GET, SET NX GET, the load
 // and one script; a waiter in another process costs two reads and one SET NX
 // GET. Invalidate is one DEL, Set one SET.
+//
+// A Put is two scripts around the write. In between the key is the entry with a
+// block in front (31 bytes and 29 a writer), which ends no later than Config.Lease
+// from its last lengthening. A process of a version before blocks takes them for
+// misses, and may end them: the writer then leaves nothing.
 //
 // Of many, hits cost an MGET for every 1,000 (in a cluster and over shards a GET
 // each), misses the same commands as one does, in three pipelines; a tag's stamp
@@ -119,5 +133,5 @@
 //
 // # Example
 //
-// See [Near], [Cache.Get], [Refresh], [Cache.GetEntry], [Cache.InvalidateTag], [Result].
+// See [Near], [Cache.Get], [Refresh], [Cache.GetEntry], [Cache.InvalidateTag], [Result], [Cache.Put].
 package cache

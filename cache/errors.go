@@ -22,6 +22,11 @@ var (
 	ErrLoadTimeout = errors.New("the load took longer than Config.LoadTimeout")
 	// ErrTooLarge: the value exceeds Config.MaxBytes.
 	ErrTooLarge = entry.ErrTooLarge
+	// ErrRefused: the source refused a write and changed nothing. A Store or a
+	// write returns it, wrapped or alone, so that the cache stays as it was.
+	ErrRefused = entry.ErrRefused
+	// ErrStoreTimeout: the write took longer than Config.StoreTimeout.
+	ErrStoreTimeout = errors.New("the write took longer than Config.StoreTimeout")
 )
 
 // fail wraps what went wrong in a call on a key.
@@ -31,10 +36,13 @@ func (c *Cache[K, V]) fail(op, key string, err error) error {
 
 // failRead is fail for a call that changes nothing, whatever went wrong.
 func (c *Cache[K, V]) failRead(op, key string, err error) error {
-	wrapped := c.fail(op, key, err)
+	return withOutcome(c.fail(op, key, err), redstart.NotApplied)
+}
+
+func withOutcome(wrapped error, o redstart.Outcome) error {
 	var e *redstart.Error
 	if errors.As(wrapped, &e) {
-		e.Outcome = redstart.NotApplied
+		e.Outcome = o
 	}
 	return wrapped
 }
@@ -44,8 +52,12 @@ var errTTL = errors.New("the TTL must be positive; an entry without an end is ma
 // What a call on a cache that is not configured for it says.
 var (
 	errNoTags  = errors.New("the cache has no tags; set Config.Tags, or Config.ResultTags with LoadResult")
+	errNoStore = errors.New("there is no Config.Store; set it, or use Write")
 	errNoClear = errors.New("the cache cannot be cleared; set Config.Clearable wherever it is made")
 )
+
+// errStands: the source has taken a write.
+var errStands = errors.New("the write stands, and the cache may serve the old value for another Config.Lease")
 
 // errSoft is the end of a reader's patience; he looks for the old value.
 var errSoft = errors.New("the load takes longer than Config.SoftTimeout")

@@ -45,7 +45,7 @@ const refreshesAtOnce = 64
 // nobody is at it. The reader does not wait.
 func (c *Cache[K, V]) consider(ctx context.Context, k string, id K, seen *entry.Entry[V]) {
 	f := &seen.Frame
-	if f.Head == nil || f.Meta.TTL == 0 || seen.Stands <= 0 || f.Rider.Stands(seen.Stands) ||
+	if f.Head == nil || f.Meta.TTL == 0 || seen.Stands <= 0 || f.Block.There || f.Rider.Stands(seen.Stands) ||
 		seen.Left > c.cfg.Refresh.ahead(f.Meta.TTL, f.Meta.Cost) {
 		return
 	}

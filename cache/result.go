@@ -19,6 +19,10 @@ type Result[V any] struct {
 	// NotModified keeps the old value, which the load was given, for another
 	// TTL. Value is ignored.
 	NotModified bool
+
+	// Forget, of a Write, says nothing of the value: the entry is removed, and the
+	// next read loads it. Not for a LoadResult.
+	Forget bool
 }
 
 // Old is what stands in the cache while it is loaded again: a value past its

@@ -26,6 +26,7 @@ const (
 	cacheAside = "GET/SETEX"
 	lockRetry  = "lock and retry"
 	bare       = "bare pub/sub" // the control: a hand-over by hand
+	cacheFirst = "cache, then database"
 )
 
 // memberArg sets up a member: a process that reads rows through a cache.
@@ -38,6 +39,8 @@ type memberArg struct {
 
 	TTL, Lease, LoadTimeout, ErrorTTL time.Duration
 	Lock                              time.Duration // of lock and retry
+
+	Through bool // writers write through the cache
 
 	// For traffic.
 	Direct  string // URL of the server itself: "anyone" who deletes keys
@@ -89,6 +92,7 @@ func member(raw json.RawMessage) (map[string]harness.Verb, func(), error) {
 	}
 	verbs := map[string]harness.Verb{
 		"get":      harness.On(p.get),
+		"die":      harness.On(p.dieWriting),
 		"stats":    harness.On(p.stats),
 		"waiting":  harness.On(p.waiting),
 		"tracking": harness.On(func(context.Context, int) (bool, error) { return wake.Of(p.client).Tracking(), nil }),

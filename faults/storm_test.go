@@ -92,8 +92,11 @@ func (s *storm) delays() {
 // lostReply swallows a reply after its command ran, and cuts the connection.
 func (s *storm) lostReply() {
 	names := []string{"DEL", "GET", "SET", "EVALSHA"}
-	if s.args[0].Recipe != redstarts {
+	switch {
+	case s.args[0].Recipe != redstarts:
 		names = []string{"DEL", "GET", "SETEX"}
+	case s.args[0].Through: // nobody deletes
+		names = []string{"GET", "EVALSHA"}
 	}
 	rule := s.proxies[s.pick()].AddRule(proxy.Rule{
 		Match:  proxy.Named(names[s.rng.IntN(len(names))]),
@@ -236,6 +239,12 @@ func (s *storm) String() string {
 // gather makes a storm: members with a recipe on a server.
 func gather(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64, processes int) (*storm, string) {
 	t.Helper()
+	return gatherOf(t, l, recipe, seed, processes, false)
+}
+
+// gatherOf is gather; its writers may write through the cache.
+func gatherOf(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64, processes int, through bool) (*storm, string) {
+	t.Helper()
 	server, name := start(t, l, redstarttest.ServerConfig{AOF: "always"})
 	source := harness.NewSource(t)
 	latency := []int{2, 2, 2, 2, 5, 5, 5, 5, 10, 10, 10, 10, 25, 25, 25, 250} // ms; the last outlasts the third of a lease after which its loss is noticed
@@ -256,7 +265,7 @@ func gather(t *testing.T, l redstarttest.Launcher, recipe string, seed uint64, p
 		way := newProxy(t, server)
 		s.proxies = append(s.proxies, way)
 		s.args = append(s.args, memberArg{
-			Recipe: recipe, URL: way.URL(), Direct: server.URL(), Process: p, Source: source.Addr(),
+			Recipe: recipe, Through: through, URL: way.URL(), Direct: server.URL(), Process: p, Source: source.Addr(),
 			TTL: 2 * time.Second, Lease: s.lease, LoadTimeout: 5 * time.Second, ErrorTTL: 50 * time.Millisecond, Lock: time.Second,
 			Clock: dir + "/clock", History: dir,
 		})

@@ -113,6 +113,9 @@ func (t *traffic) write(ctx context.Context, rng *rand.Rand) error {
 	key, byDel := rng.IntN(t.arg.Keys), rng.IntN(2) == 0
 	call, cancel := context.WithTimeout(context.Background(), callWithin)
 	defer cancel()
+	if t.p.arg.Through {
+		return t.writeThrough(call, rng, key)
+	}
 	version, err := t.p.store.Commit(call, rowName(key))
 	if err != nil {
 		return err

@@ -90,8 +90,11 @@ type Entry[V any] struct {
 	Age     time.Duration // negative when not known
 }
 
-// Resting reports whether a load over the value failed a moment ago.
-func (e *Entry[V]) Resting() bool { return e.Frame.Rider.Resting && e.Frame.Rider.Stands(e.Stands) }
+// Resting reports whether the value is not to be loaded now: a load over it failed
+// a moment ago, or it is being written.
+func (e *Entry[V]) Resting() bool {
+	return e.Frame.Block.There || e.Frame.Rider.Resting && e.Frame.Rider.Stands(e.Stands)
+}
 
 // Read judges a reply. shared says that others decode the same bytes.
 func (f *Form[V]) Read(r *Reply, shared bool) (Entry[V], Verdict) {
@@ -101,6 +104,9 @@ func (f *Form[V]) Read(r *Reply, shared bool) (Entry[V], Verdict) {
 	e, v := f.Judge(r.Raw, shared)
 	if !e.Frame.HasMeta && len(r.Stamps) == 0 {
 		return e, v
+	}
+	if e.Frame.Block.There {
+		r = r.unblocked(e.Frame.Block)
 	}
 	return f.weigh(e, v, r)
 }
@@ -156,9 +162,16 @@ func (f *Form[V]) Judge(raw []byte, shared bool) (e Entry[V], _ Verdict) {
 	default:
 		f.unreadable(frame.ErrVersion)
 	}
-	var none V
-	e.Value, e.Replace = none, raw
-	return e, Miss
+	return f.unserved(e.Raw, e.Frame)
+}
+
+// unserved is an entry that cannot be served: to be replaced, unless writers are
+// at it, whose block nobody breaks.
+func (f *Form[V]) unserved(raw []byte, fr frame.Frame) (Entry[V], Verdict) {
+	if fr.Block.There {
+		return Entry[V]{Raw: raw, Age: -1}, Bypass
+	}
+	return Entry[V]{Raw: raw, Replace: raw, Frame: fr, Age: -1}, Miss
 }
 
 // Open is the value in a frame. shared says that others decode the same bytes.
@@ -208,7 +221,7 @@ func (f *Form[V]) weigh(e Entry[V], v Verdict, r *Reply) (Entry[V], Verdict) {
 	m := &e.Frame.Meta
 	if (v == Hit || v == Absent) && (m.HasTags() || len(r.Stamps) > 0) && !stamp.Alive(m, r.Stamps) {
 		f.Counts.Dead.Add(1)
-		return Entry[V]{Raw: e.Raw, Replace: e.Raw}, Miss
+		return f.unserved(e.Raw, frame.Frame{Block: e.Frame.Block})
 	}
 	if v != Hit || !r.Timed || !e.Frame.HasMeta || m.TTL == 0 || r.Left == noEnd {
 		return e, v
@@ -223,7 +236,7 @@ func (f *Form[V]) weigh(e Entry[V], v Verdict, r *Reply) (Entry[V], Verdict) {
 	case e.Left > 0 || m.StaleFor == 0:
 		return e, Hit
 	case -e.Left > f.StaleFor: // another process keeps values longer
-		return Entry[V]{Raw: e.Raw, Replace: e.Raw}, Miss
+		return f.unserved(e.Raw, frame.Frame{Block: e.Frame.Block})
 	default:
 		return e, Stale
 	}

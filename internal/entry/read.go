@@ -36,11 +36,26 @@ func (e *Entry[V]) Lasts(r *Reply) (d time.Duration, ok bool) {
 		return 0, false
 	case r.Left == noEnd:
 		return 0, true
+	case e.Stands > 0 && e.Frame.Block.There: // for no longer than the block, if its writer dies
+		return min(e.Left, r.Left), min(e.Left, r.Left) > 0
 	case e.Stands > 0:
 		return e.Left, e.Left > 0
 	default:
 		return r.Left, r.Left > 0
 	}
+}
+
+// unblocked is the reply as it would be without the block.
+func (r *Reply) unblocked(b frame.Block) *Reply {
+	own := *r
+	if !r.Timed || r.Left < 0 {
+		return &own
+	}
+	lives, forGood := b.Outlives(r.Left)
+	if own.Left = lives; forGood {
+		own.Left = noEnd
+	}
+	return &own
 }
 
 // Reader reads entries, with what is needed to judge them.

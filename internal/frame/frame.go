@@ -11,7 +11,8 @@
 //	10..13 CRC-32C of bytes 0..9 and of everything from 14 on
 //	14..   metadata, where a flag says so (see Meta), and the payload
 //
-// A value on which a claim rides has that in front of it (see Rider).
+// A value on which a claim rides has that in front of it (see Rider), one that is
+// being written a Block.
 package frame
 
 import (
@@ -100,6 +101,7 @@ type Frame struct {
 	HasMeta bool
 	Meta    Meta   // zero unless HasMeta
 	Rider   Rider  // zero unless someone rides on the frame
+	Block   Block  // zero unless writers are at it
 	Head    []byte // tells this frame from every other at its key; nil without Meta
 }
 
@@ -175,6 +177,8 @@ func Parse(raw []byte) (Frame, error) {
 		return Frame{}, ErrVersion
 	case raw[flagsAt] == flagRidden && Kind(raw[kindAt]) == ridden:
 		return parseRidden(raw)
+	case raw[flagsAt] == flagRidden && Kind(raw[kindAt]) == blocked:
+		return parseBlocked(raw)
 	case raw[flagsAt]&^flags != 0 || raw[flagsAt]&packings == packings:
 		return Frame{}, ErrVersion
 	case binary.LittleEndian.Uint32(raw[checksumAt:]) != sum(raw):

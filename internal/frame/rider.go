@@ -48,12 +48,9 @@ func parseRidden(raw []byte) (Frame, error) {
 		return Frame{}, ErrCorrupt
 	}
 	r := Rider{There: true, Resting: string(raw[Size:markLength]) == noToken}
-	var ms int64
-	for _, d := range raw[markLength : markLength+digits] {
-		if d < '0' || d > '9' {
-			return Frame{}, ErrCorrupt
-		}
-		ms = ms*10 + int64(d-'0')
+	ms, ok := decimal(raw[markLength : markLength+digits])
+	if !ok {
+		return Frame{}, ErrCorrupt
 	}
 	r.Until = time.Duration(ms) * time.Millisecond
 	inner := raw[markLength+digits:]

@@ -14,7 +14,7 @@ import (
 
 const (
 	maxFile    = 500  // lines of a Go or Lua file, all counted: one idea
-	maxPackage = 2000 // lines of code of a package, comments, empty lines and tests not counted: one noun
+	maxPackage = 2200 // lines of code of a package (about two thousand), comments, empty lines and tests not counted: one noun
 )
 
 // sizes checks the length of files and packages.
@@ -112,8 +112,8 @@ func TestSizesCatches(t *testing.T) {
 		{"a long file", map[string]string{"p/a.go": long(501)}, "p/a.go has 501 lines"},
 		{"a long test", map[string]string{"p/a_test.go": long(501)}, "p/a_test.go has 501 lines"},
 		{"a long package", map[string]string{
-			"p/a.go": long(500), "p/b.go": long(500), "p/c.go": long(500), "p/d.go": long(500), "p/e.go": "// Comments do not count.\n\n" + long(1),
-		}, "package p has 2001 lines of code"},
+			"p/a.go": long(500), "p/b.go": long(500), "p/c.go": long(500), "p/d.go": long(500), "p/f.go": long(200), "p/e.go": "// Comments do not count.\n\n" + long(1),
+		}, "package p has 2201 lines of code"},
 	})
 }
 

@@ -17,6 +17,8 @@ var (
 	ErrPanic = errors.New("the load panicked")
 	// ErrNotModified: a load that had no old value says "not modified".
 	ErrNotModified = errors.New("the load says \"not modified\", but it was given no old value")
+	// ErrForget: a load has to say what there is.
+	ErrForget = errors.New("a load gave a Result with Forget, which is for a Write")
 )
 
 // These say of themselves that nothing was changed.

@@ -31,6 +31,7 @@ type Result[V any] struct {
 	TTL         time.Duration
 	Tags        []string
 	NotModified bool
+	Forget      bool // of a write: nothing is known of the value
 }
 
 // Old is cache.Old.
@@ -61,6 +62,9 @@ func (s *Source[K, V]) Start(ctx context.Context, id K, old Old[V], after func()
 		}
 		if err == nil && r.NotModified && !old.OK {
 			return &Failure{ErrNotModified}
+		}
+		if err == nil && r.Forget {
+			return &Failure{ErrForget}
 		}
 		return err
 	}, func(took time.Duration, err error) { ended <- Loaded[V]{r, err, took} })
