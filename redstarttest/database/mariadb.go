@@ -29,15 +29,20 @@ func (*mariadb) pidFile(s *Server) string { return filepath.Join(s.dir, "pid") }
 
 func (m *mariadb) create(ctx context.Context, s *Server) error {
 	// What is made is not worth forcing to the disk; the server does so for all that follows.
-	return s.run(ctx, m.install, "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal",
+	err := s.run(ctx, m.install, "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal",
 		"--skip-name-resolve", "--innodb-log-file-size=32M", "--innodb-flush-method=nosync")
+	if err != nil {
+		return err
+	}
+	// It gives the empty database an encoding of old; without this file it has the server's.
+	return os.Remove(filepath.Join(s.data(), "test", "db.opt"))
 }
 
 func (m *mariadb) args(s *Server) []string {
 	args := []string{
 		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket, "--pid-file=" + m.pidFile(s), "--tmpdir=" + s.dir,
 		"--innodb-log-file-size=32M", "--skip-name-resolve", "--skip-log-bin",
-		"--character-set-server=utf8mb4", "--collation-server=utf8mb4_bin",
+		"--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci",
 	}
 	if s.cfg.Unix {
 		args = append(args, "--skip-networking")
