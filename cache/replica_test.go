@@ -15,7 +15,7 @@ import (
 // one's own, although one of them is seconds behind.
 func TestReadFromReplicas(t *testing.T) {
 	redstarttest.Run(t, redstarttest.ServerConfig{}) // skips where there is none
-	s := topology.RunSentinel(t, topology.SentinelConfig{Proxies: true, DownAfter: calm})
+	s := topology.RunSentinel(t, topology.SentinelConfig{Proxies: true, DownAfter: 10 * time.Second})
 	const lag = 500 * time.Millisecond
 	var version atomic.Int64
 	load := func(context.Context, int) (user, error) { return user{ID: int(version.Load())}, nil }

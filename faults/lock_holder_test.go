@@ -36,7 +36,8 @@ type holderArg struct {
 	Process int
 	Life    int
 	Lease   time.Duration
-	History string // folder; "": none
+	Quorum  []string // URLs of independent servers, for forQuorum
+	History string   // folder; "": none
 }
 
 // grip is a lock that is held.
@@ -52,6 +53,7 @@ type holder struct {
 	client  *redstart.Client // nil for a recipe
 	alone   *lock.Lock
 	permits *lock.Lock
+	quorum  *lock.Quorum
 	recipe  naive.Lock
 	plain   rueidis.Client
 	marks   rueidis.Client
@@ -137,6 +139,10 @@ func (h *holder) open() (err error) {
 		return err
 	}
 	h.permits, err = lock.New(h.client, lock.Config{Lease: h.arg.Lease, Permits: permits, Key: "permits:{<id>}"})
+	if err != nil || len(h.arg.Quorum) == 0 {
+		return err
+	}
+	h.quorum, h.end, err = quorumOf(h.arg.Quorum, h.arg.Lease, h.end)
 	return err
 }
 
@@ -145,6 +151,8 @@ const (
 	forOne    = "one"
 	forMany   = "many" // readers and writers
 	forPermit = "permits"
+	forLeader = "leader" // an election
+	forQuorum = "quorum"
 )
 
 // acquire waits for a lock; shared says that its holder bears others.
@@ -163,6 +171,10 @@ func (h *holder) acquire(ctx context.Context, kind, id string, shared bool) (gri
 	var lease *lock.Lease
 	var err error
 	switch {
+	case kind == forLeader:
+		return h.lead(ctx, id)
+	case kind == forQuorum:
+		lease, err = h.quorum.Acquire(ctx, id)
 	case kind == forPermit:
 		lease, err = h.permits.Acquire(ctx, id)
 	case shared:
@@ -186,7 +198,7 @@ type workArg struct {
 
 // lockNumber is the number of a lock in the history.
 func lockNumber(kind string, n int) uint32 {
-	return uint32(n) + map[string]uint32{forOne: 0, forMany: 1000, forPermit: 2000}[kind]
+	return uint32(n) + map[string]uint32{forOne: 0, forLeader: 500, forQuorum: 600, forMany: 1000, forPermit: 2000}[kind]
 }
 
 func lockName(number uint32) string { return "l" + strconv.Itoa(int(number)) }
@@ -215,8 +227,11 @@ func (h *holder) start(_ context.Context, arg workArg) (int, error) {
 
 // hold holds one lock once.
 func (h *holder) hold(ctx context.Context, rng *rand.Rand, kinds map[string]int) error {
-	kind := []string{forOne, forOne, forMany, forPermit}[rng.IntN(4)]
-	if kinds[kind] == 0 {
+	kind := []string{forOne, forOne, forMany, forPermit, forLeader}[rng.IntN(5)]
+	switch {
+	case kinds[forQuorum] > 0:
+		kind = forQuorum
+	case kinds[kind] == 0:
 		kind = forOne
 	}
 	number := lockNumber(kind, rng.IntN(kinds[kind]))

@@ -21,7 +21,7 @@ const (
 	m1Lease     = 400 * time.Millisecond
 )
 
-var m1Locks = map[string]int{forOne: 4, forMany: 1, forPermit: 1}
+var m1Locks = map[string]int{forOne: 4, forMany: 1, forPermit: 1, forLeader: 1}
 
 // assault is holders at work, each process behind a proxy of its own, and faults
 // that strike them and their server.
@@ -201,23 +201,30 @@ func (s *assault) stop(do func(args ...string) (any, error)) (events []history.E
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for n := range s.work.Kinds[forOne] {
-		number := lockNumber(forOne, n)
-		list, err := do("LRANGE", marksOf(number), "0", "-1")
-		if err != nil {
-			s.t.Fatal(err)
+	for _, kind := range []string{forOne, forLeader, forQuorum} {
+		for n := range s.work.Kinds[kind] {
+			mixed = append(mixed, s.mixed(events, lockNumber(kind, n), do)...)
 		}
-		var order []history.Mark
-		for _, text := range list.([]any) {
-			var m history.Mark
-			if _, err := fmt.Sscan(text.(string), &m.Holder, &m.Number); err != nil {
-				s.t.Fatal(err)
-			}
-			order = append(order, m)
-		}
-		mixed = append(mixed, history.Mixed(events, number, order, s.args[0].Recipe == redstarts)...)
 	}
 	return events, mixed
+}
+
+// mixed is what the order of a lock's marks says.
+func (s *assault) mixed(events []history.Event, number uint32, do func(args ...string) (any, error)) []string {
+	s.t.Helper()
+	list, err := do("LRANGE", marksOf(number), "0", "-1")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var order []history.Mark
+	for _, text := range list.([]any) {
+		var m history.Mark
+		if _, err := fmt.Sscan(text.(string), &m.Holder, &m.Number); err != nil {
+			s.t.Fatal(err)
+		}
+		order = append(order, m)
+	}
+	return history.Mixed(events, number, order, s.args[0].Recipe == redstarts)
 }
 
 // overlapsOf is what Overlaps says of all kinds of locks.
@@ -275,10 +282,15 @@ func TestM1NoOverlap(t *testing.T) {
 		h, m, n := clusterSiege(t, seed, harness.Choose(form, 4, 40))
 		holds, marks, moves = holds+h, marks+m, n
 	})
+	votes, struck := 0, 0
+	t.Run("quorum", func(t *testing.T) {
+		h, m, n := quorumSiege(t, seed, harness.Choose(form, 3, 40))
+		holds, marks, votes, struck = holds+h, marks+m, h, n
+	})
 	overlaps, mixed, of := naiveOverlaps(t, seed, lockPoll, harness.Choose(form, 2, 10))
-	keep(t, form, "M1", servers, "0 overlaps of %d holds (alone, shared, by permit) and 0 of %d marks out of order, %d goroutines in %d processes, leases of %s; on the first server: %v; in a cluster: %d moves of a slot under load "+
+	keep(t, form, "M1", servers, "0 overlaps of %d holds (alone, shared, by permit, as leader, by quorum) and 0 of %d marks out of order, %d goroutines in %d processes, leases of %s; on the first server: %v; in a cluster: %d moves of a slot under load; over %d servers %d holds while %d times one of a minority was killed or frozen, none by a minority "+
 		"(SET NX EX 1, poll, DEL with holders frozen: %d overlaps and %d marks out of order of %d holds)",
-		holds, marks, m1Processes*m1Workers, m1Processes, m1Lease, first, moves, overlaps, mixed, of)
+		holds, marks, m1Processes*m1Workers, m1Processes, m1Lease, first, moves, quorumServers, votes, struck, overlaps, mixed, of)
 }
 
 func (s *assault) String() string {

@@ -26,7 +26,7 @@ func BenchmarkTake(b *testing.B) {
 // BenchmarkCluster is BenchmarkTake on a cluster of three, where each question
 // goes alone.
 func BenchmarkCluster(b *testing.B) {
-	cl, err := topology.StartCluster(b.Context(), topology.ClusterConfig{Replicas: -1, NodeTimeout: calm})
+	cl, err := topology.StartCluster(b.Context(), topology.ClusterConfig{Replicas: -1, NodeTimeout: 10 * time.Second})
 	if err != nil {
 		b.Skip(err)
 	}

@@ -1,11 +1,8 @@
 package lock
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -27,78 +24,15 @@ func TestMain(m *testing.M) {
 type closing struct{ *testing.M }
 
 func (m closing) Run() int {
-	code := m.M.Run()
-	deployed.cluster.close()
-	deployed.sentinel.close()
-	return code
+	defer func() { _ = deployed.Close() }()
+	return m.M.Run()
 }
 
-// deployed are deployments that take seconds to form: one of each serves all tests,
-// one after the other, and is empty when a test begins. Nobody may kill or freeze
-// a server of theirs.
-var deployed struct {
-	cluster  once[*topology.Cluster]
-	sentinel once[*topology.Sentinel]
-}
+// deployed serves all tests, one after the other.
+var deployed topology.Shared
 
-// calm is how long a server must be silent before the others take it for dead: a
-// busy machine is no failover.
-const calm = 10 * time.Second
-
-// once is a deployment that the first test to need it starts.
-type once[T interface{ Close() error }] struct {
-	start   sync.Once
-	started bool
-	it      T
-	err     error
-}
-
-func (o *once[T]) get(t *testing.T, start func(context.Context) (T, error)) T {
-	t.Helper()
-	if _, err := redstarttest.Find(); err != nil {
-		redstarttest.Run(t, redstarttest.ServerConfig{}) // skips, or fails where a server is required
-	}
-	o.start.Do(func() {
-		o.it, o.err = start(context.Background())
-		o.started = o.err == nil
-	})
-	if o.err != nil {
-		t.Fatal(o.err)
-	}
-	return o.it
-}
-
-func (o *once[T]) close() {
-	if o.started {
-		_ = o.it.Close()
-	}
-}
-
-// cluster is three primaries with a third of the slots each.
-func cluster(t *testing.T) (url string) {
-	t.Helper()
-	cl := deployed.cluster.get(t, func(ctx context.Context) (*topology.Cluster, error) {
-		return topology.StartCluster(ctx, topology.ClusterConfig{Replicas: -1, NodeTimeout: calm})
-	})
-	for _, n := range cl.Nodes() {
-		command(t, n.Server, "FLUSHALL")
-	}
-	return cl.URL()
-}
-
-// sentinel is a primary with two replicas, found through three sentinels.
-func sentinel(t *testing.T) (url string) {
-	t.Helper()
-	s := deployed.sentinel.get(t, func(ctx context.Context) (*topology.Sentinel, error) {
-		return topology.StartSentinel(ctx, topology.SentinelConfig{DownAfter: calm})
-	})
-	primary, err := s.Primary(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	command(t, primary.Server, "FLUSHALL")
-	return s.URL()
-}
+func cluster(t *testing.T) (url string)  { return deployed.Cluster(t) }
+func sentinel(t *testing.T) (url string) { return deployed.Sentinel(t) }
 
 // deaf is a user of the server to whom channels are refused, so that waiters poll.
 func deaf(t *testing.T, s *redstarttest.Server) (url string) {

@@ -3,7 +3,7 @@
 // # What
 //
 // [RunSentinel] starts a primary, two replicas and three sentinels, [RunCluster] three primaries and three replicas;
-// [StartSentinel] and [StartCluster] do so without a test. Each server is a [Node], a redstarttest.Server with all
+// [StartSentinel] and [StartCluster] do so without a test; [Shared] is one of each for all tests of a package. Each server is a [Node], a redstarttest.Server with all
 // its faults (Kill, Freeze, Restart). [Sentinel.WaitPromoted] and [Cluster.WaitPromoted] wait for a failover's end,
 // [Sentinel.Events] has what the sentinels published and when, [Sentinel.Settle] and [Cluster.Settle] wait until all
 // is well again. [Cluster.BeginMigration] leaves a test in the middle of a slot's move.
