@@ -32,7 +32,9 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Journ
 func (j *Journal[K, V]) Put(ctx context.Context, id K, v V) error { return errUnfinished }
 
 // PutMany is Put for many.
-func (j *Journal[K, V]) PutMany(ctx context.Context, values iter.Seq2[K, V]) error { return errUnfinished }
+func (j *Journal[K, V]) PutMany(ctx context.Context, values iter.Seq2[K, V]) error {
+	return errUnfinished
+}
 
 // Delete makes a key absent.
 func (j *Journal[K, V]) Delete(ctx context.Context, id K) error { return errUnfinished }
@@ -100,7 +102,9 @@ func (j *Journal[K, V]) Replay(ctx context.Context, refs ...string) (Replayed, e
 }
 
 // Drop gives dead letters up for good, and says how many there were.
-func (j *Journal[K, V]) Drop(ctx context.Context, refs ...string) (int, error) { return 0, errUnfinished }
+func (j *Journal[K, V]) Drop(ctx context.Context, refs ...string) (int, error) {
+	return 0, errUnfinished
+}
 
 // Stats are counts since the journal was made, in this process.
 type Stats struct {
