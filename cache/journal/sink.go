@@ -61,7 +61,9 @@ type Sink[K comparable, V any] interface {
 type SinkFunc[K comparable, V any] func(ctx context.Context, b Batch[K, V]) ([]Refused, error)
 
 // Apply calls the function.
-func (f SinkFunc[K, V]) Apply(ctx context.Context, b Batch[K, V]) ([]Refused, error) { return f(ctx, b) }
+func (f SinkFunc[K, V]) Apply(ctx context.Context, b Batch[K, V]) ([]Refused, error) {
+	return f(ctx, b)
+}
 
 // RecordError is a sink's error about one change of the batch: the others were
 // not written either, and will be tried without it.
@@ -71,7 +73,9 @@ type RecordError struct {
 }
 
 // Error says which change and why.
-func (e *RecordError) Error() string { return fmt.Sprintf("change %d of the batch: %v", e.Index, e.Err) }
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("change %d of the batch: %v", e.Index, e.Err)
+}
 
 // Unwrap gives the cause.
 func (e *RecordError) Unwrap() error { return e.Err }
