@@ -44,6 +44,7 @@ var layers = []struct {
 // drawn are the arrows between neighbours that the drawing shows.
 var drawn = []arrow{
 	{"session", "cache/journal"},
+	{"cache/journal", "cache"},
 	{"index", "document"},
 	{"internal/replicas", "internal/conn"},
 	{"internal/near", "internal/wake"},
