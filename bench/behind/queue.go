@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,15 @@ func (q *Queue) Clear(ctx context.Context) error {
 	for _, c := range [][]string{{"FLUSHALL", "SYNC"}, {"BGREWRITEAOF"}} {
 		if err := q.client.Do(ctx, q.client.B().Arbitrary(c...).Build()).Error(); err != nil {
 			return err
+		}
+	}
+	for rewriting := true; rewriting; {
+		info, err := q.client.Do(ctx, q.client.B().Info().Section("persistence").Build()).ToString()
+		if err != nil {
+			return err
+		}
+		if rewriting = !strings.Contains(info, "aof_rewrite_in_progress:0") || !strings.Contains(info, "aof_rewrite_scheduled:0"); rewriting {
+			time.Sleep(time.Millisecond)
 		}
 	}
 	if _, err := q.Store.db.ExecContext(ctx, "DELETE FROM redstart_fence"); err != nil { // the server has forgotten the tokens
