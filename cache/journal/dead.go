@@ -54,7 +54,7 @@ func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 	}
 	f.drop(it)
 	f.stats.dead.Add(1)
-	f.p.room.made()
+	f.p.room.Made()
 	f.notify("dead", cause)
 	return true, nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // flusher brings a partition's changes to the sink. One goroutine has it.
@@ -90,7 +92,7 @@ func (f *flusher[K, V]) wait() {
 	if f.fresh > 0 {
 		d = min(d, max(time.Until(f.since.Add(f.cfg.BatchWait)), 0))
 	}
-	t := time.NewTimer(jitter(d))
+	t := time.NewTimer(room.Jitter(d))
 	defer t.Stop()
 	select {
 	case <-t.C:

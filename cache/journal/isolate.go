@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // deliver applies a batch, and finds out what is to blame when that fails.
@@ -70,7 +72,7 @@ func (f *flusher[K, V]) backoff(n int) time.Duration {
 	for ; n > 1 && d < f.cfg.MaxBackoff; n-- {
 		d *= 2
 	}
-	return jitter(min(d, f.cfg.MaxBackoff))
+	return room.Jitter(min(d, f.cfg.MaxBackoff))
 }
 
 // isolate finds the changes that fail alone while others succeed. Two of them

@@ -7,6 +7,8 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/commit"
+	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/key"
 )
 
@@ -42,11 +44,13 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Journ
 	}
 	j.members = prefix + "{" + cfg.Name + ":members}:%members"
 	for n := range max(min(cfg.Partitions, maxPartitions), 1) {
-		j.partitions = append(j.partitions, newPartition(prefix, cfg.Name, n))
+		p := newPartition(prefix, cfg.Name, n)
+		p.commit = &commit.Group{Client: client, Script: putText, Terms: cfg.Durability.terms(client), Mark: p.state}
+		j.partitions = append(j.partitions, p)
 	}
 	j.text = func(K) (string, error) { return "", nil }
 	if cfg.Cache.Args == nil {
-		if j.text = textOf[K](); j.text == nil {
+		if j.text = ids.Text[K](); j.text == nil {
 			wrong = errors.Join(wrong, fmt.Errorf("redstart/journal: config: Cache.Args: is missing; a %T does not say how it is written as text", *new(K)))
 		}
 	}

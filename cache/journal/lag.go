@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // Lag is what is pending, and what became of the rest. Of each partition the
@@ -105,7 +107,7 @@ func (j *Journal[K, V]) flushers(ctx context.Context) (int, error) {
 // 50 ms, in one round trip a node.
 func (j *Journal[K, V]) Flush(ctx context.Context) error {
 	var targets []int64
-	for pause := roomFirst; ; pause = min(pause*3/2, roomMost/2) {
+	for pause := room.First; ; pause = min(pause*3/2, room.Most/2) {
 		all, err := j.lags(ctx)
 		if err != nil {
 			return j.fail("flush", "", err)
@@ -141,7 +143,7 @@ func (j *Journal[K, V]) Flush(ctx context.Context) error {
 				return j.fail("flush", "", err)
 			}
 		}
-		if err := sleep(ctx, jitter(pause), nil); err != nil {
+		if err := room.Sleep(ctx, room.Jitter(pause), nil); err != nil {
 			return j.refused("flush", err)
 		}
 	}

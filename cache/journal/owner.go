@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // owner is a partition that this process has: a lease, and the token that tells
@@ -55,7 +57,7 @@ func (j *Journal[K, V]) renew(o *owner) {
 	defer o.runsOut.Stop()
 	pause := j.cfg.Lease / 3
 	for {
-		if sleep(o.ctx, jitter(pause), nil) != nil {
+		if room.Sleep(o.ctx, room.Jitter(pause), nil) != nil {
 			return
 		}
 		ctx, cancel := context.WithTimeout(o.ctx, j.cfg.Lease/3)

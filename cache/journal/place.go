@@ -1,12 +1,13 @@
 package journal
 
 import (
-	"encoding"
 	"fmt"
-	"reflect"
 	"strconv"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/redstart-go/redstart/internal/commit"
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // partition is what a process knows of one.
@@ -18,8 +19,8 @@ type partition struct {
 	put, settle, own, restamp, find, lag []string // of the scripts, as far as they are always the same
 
 	seen   atomic.Int64 // the greatest version of which this process has heard
-	room   room
-	commit committer
+	room   room.Room
+	commit *commit.Group
 	poke   chan struct{} // somebody waits for a flush
 }
 
@@ -29,7 +30,7 @@ func newPartition(prefix, name string, number int) *partition {
 	begin := prefix + "{" + name + ":" + strconv.Itoa(number) + "}:%"
 	p := &partition{
 		number: number, state: begin + "state", log: begin + "log", newest: begin + "newest", left: begin + "left",
-		dead: begin + "dead", deadOf: begin + "dead-of", poke: make(chan struct{}, 1), room: room{opened: make(chan struct{}, 1)},
+		dead: begin + "dead", deadOf: begin + "dead-of", poke: make(chan struct{}, 1), room: room.Room{Opened: make(chan struct{}, 1)},
 	}
 	p.put = []string{p.state, p.log, p.newest, p.left, p.deadOf}
 	p.settle = []string{p.state, p.log, p.newest, p.left}
@@ -96,27 +97,6 @@ func (j *Journal[K, V]) args(own func(K) []string) func(K) []string {
 
 // label is the partition's number in its keys.
 func (p *partition) label() string { return strconv.Itoa(p.number) }
-
-// textOf says how an id is written in a key where Cache.Args does not: as it is,
-// in digits, or as it says itself. Nil: it cannot be.
-func textOf[K comparable]() func(K) (string, error) {
-	t := reflect.TypeFor[K]()
-	switch t.Kind() {
-	case reflect.String:
-		return func(id K) (string, error) { return *(*string)(unsafe.Pointer(&id)), nil }
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return func(id K) (string, error) { return strconv.FormatInt(reflect.ValueOf(id).Int(), 10), nil }
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return func(id K) (string, error) { return strconv.FormatUint(reflect.ValueOf(id).Uint(), 10), nil }
-	}
-	if !t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
-		return nil
-	}
-	return func(id K) (string, error) {
-		text, err := any(id).(encoding.TextMarshaler).MarshalText()
-		return string(text), err
-	}
-}
 
 // hurry tells a flusher of this process not to wait for more.
 func (p *partition) hurry() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // Put stores a value in the cache and notes it in the journal, in one script and
@@ -143,10 +144,10 @@ func (j *Journal[K, V]) append(ctx context.Context, w *writing) error {
 		return ErrTooLarge
 	}
 	p, direct, probing, blocked := w.p, 0, false, false
-	pause := roomFirst
+	pause := room.First
 	defer func() {
 		if probing {
-			p.room.leave()
+			p.room.Leave()
 		}
 	}()
 	for {
@@ -179,10 +180,10 @@ func (j *Journal[K, V]) append(ctx context.Context, w *writing) error {
 			direct = 1
 			continue
 		}
-		if probing, err = p.room.wait(ctx, probing, pause); err != nil {
+		if probing, err = p.room.Wait(ctx, probing, pause); err != nil {
 			return &redstart.Error{Op: "redstart/journal: wait for room", Template: j.name, Outcome: redstart.NotApplied, Err: errors.Join(ErrFull, err)}
 		}
-		pause = min(pause*3/2, roomMost)
+		pause = min(pause*3/2, room.Most)
 	}
 }
 
@@ -193,7 +194,7 @@ func (j *Journal[K, V]) send(ctx context.Context, w *writing) (version int64, er
 	for n := range attempts {
 		w.args[3] = strconv.FormatInt(w.p.seen.Load(), 10)
 		if j.cfg.Durability.waits() {
-			version, err = j.commit(ctx, w)
+			version, err = w.p.commit.Run(ctx, w.keys, w.args, w.args[4] == "1")
 		} else {
 			version, err = j.exec(ctx, putScript, w.keys, w.args).AsInt64()
 		}
@@ -209,14 +210,14 @@ func (j *Journal[K, V]) send(ctx context.Context, w *writing) (version int64, er
 // applied waits until the versions have left the log.
 func (j *Journal[K, V]) applied(ctx context.Context, p *partition, from, to int64) error {
 	first, last := strconv.FormatInt(from, 10), strconv.FormatInt(to, 10)
-	for pause := roomFirst; ; pause = min(pause*3/2, roomMost) {
+	for pause := room.First; ; pause = min(pause*3/2, room.Most) {
 		left, err := j.client.Do(ctx, j.client.B().Xrange().Key(p.log).Start(first).End(last).Count(1).Build()).AsXRange()
 		if err == nil && len(left) == 0 {
 			return nil
 		}
 		if ctx.Err() == nil {
 			p.hurry()
-			err = sleep(ctx, jitter(pause), p.room.opened)
+			err = room.Sleep(ctx, room.Jitter(pause), p.room.Opened)
 		}
 		if ctx.Err() != nil {
 			return errors.Join(ErrUnapplied, err)

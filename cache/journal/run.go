@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // Run brings what is pending to the sink until ctx ends; then it finishes the
@@ -54,7 +55,7 @@ func (r *runner[K, V]) run(ctx context.Context) error {
 		if err == nil && !r.balance(ctx, members, changed) {
 			pause = r.cfg.Lease / 10
 		}
-		if sleep(ctx, jitter(pause), changed) != nil {
+		if room.Sleep(ctx, room.Jitter(pause), changed) != nil {
 			return nil
 		}
 	}

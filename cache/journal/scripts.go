@@ -2,9 +2,7 @@ package journal
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // the server names scripts by SHA-1
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -43,12 +41,6 @@ var (
 	findScript    = redstart.NewScript("journal/find", findText)
 	lagScript     = redstart.NewScript("journal/lag", lagText)
 )
-
-// putSHA names the put script on a connection of its own.
-var putSHA = func() string {
-	sum := sha1.Sum([]byte(putText)) //nolint:gosec // as above
-	return hex.EncodeToString(sum[:])
-}()
 
 // attempts bounds how often a script whose reply was lost is sent.
 const attempts = 3

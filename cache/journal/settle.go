@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/redstart-go/redstart/internal/room"
 )
 
 // settle takes out of the log what the sink has, or had. What the sink refused
@@ -82,7 +84,7 @@ func (f *flusher[K, V]) remove(applied int, named []string, all []record) error 
 	if err == nil && n == fenced {
 		return errFenced
 	}
-	f.p.room.made()
+	f.p.room.Made()
 	return err
 }
 
@@ -98,7 +100,7 @@ func (f *flusher[K, V]) insist(do func(ctx context.Context) (int64, error)) (int
 		if err == nil {
 			return n, nil
 		}
-		if f.o.ctx.Err() != nil || errors.Is(err, errCrash) || sleep(f.o.ctx, f.backoff(tries), nil) != nil {
+		if f.o.ctx.Err() != nil || errors.Is(err, errCrash) || room.Sleep(f.o.ctx, f.backoff(tries), nil) != nil {
 			return 0, &serverError{err}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/commit"
+	"github.com/redstart-go/redstart/internal/keeps"
 )
 
 // Change is what a sink is told of a key: its last operation.
@@ -116,7 +118,7 @@ var (
 	// ErrNotDurable: the record is in the journal, where it will be applied, but
 	// as many replicas or disks as Config.Durability asks for have not confirmed
 	// it; a failover or a crash may still lose it.
-	ErrNotDurable error = &denial{"written, but not confirmed as durable", redstart.Unknown}
+	ErrNotDurable = commit.ErrUnconfirmed
 	// ErrUnapplied: with WriteDirectly the context ended before the sink had the
 	// change. It is in the journal and will be applied.
 	ErrUnapplied error = &denial{"written to the journal, not to the sink yet", redstart.Applied}
@@ -124,7 +126,7 @@ var (
 	// way.
 	ErrNoFlusher error = &denial{"no process runs a flusher", redstart.NotApplied}
 	// ErrEviction: the server may evict the journal, or does not say whether it may.
-	ErrEviction error = &denial{"the server may evict the journal", redstart.NotApplied}
+	ErrEviction = keeps.ErrEviction
 )
 
 // denial is an answer with an outcome of its own.

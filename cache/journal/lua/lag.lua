@@ -1,5 +1,6 @@
 -- Says what is pending.
 -- KEYS[1] the state, [2] the log, [3] the dead letters
+-- ARGV none
 -- reply: the server's clock, records, bytes, the oldest's version (0: none), dead letters, acked, applied, over, dropped,
 --   last, 1 if somebody has the partition
 local clock = redis.call('TIME')
