@@ -143,7 +143,7 @@ func (b Bench) fill(ctx context.Context, q *Queue, title, how string, all []fill
 func (b Bench) postgres(ctx context.Context, q, _ *Queue) (table.Section, error) {
 	n := b.sizes()
 	s, err := b.fill(ctx, q, "rows to PostgreSQL",
-		"Rows of 1 KiB with ids of their own into an empty table; PostgreSQL forces each commit to the disk, the journal's server has AOF everysec, and\nall of it is on this machine. Medians; the ratio is to the control in the same round.",
+		"Rows of 1 KiB with ids of their own into an empty table; PostgreSQL forces each commit to the disk, the journal's server has AOF everysec, and\nall of it is on this machine; four partitions. Medians; the ratio is to the control in the same round.",
 		[]filler{
 			{One, "one connection, an upsert a row, each commit awaited", func() (float64, error) { return q.Store.Writers(ctx, 1, n.direct) }},
 			{Sixteen, "the same by sixteen at once", func() (float64, error) { return q.Store.Writers(ctx, 16, n.direct) }},
@@ -169,7 +169,7 @@ func (b Bench) postgres(ctx context.Context, q, _ *Queue) (table.Section, error)
 func (b Bench) sqlite(ctx context.Context, _, q *Queue) (table.Section, error) {
 	n := b.sizes()
 	s, err := b.fill(ctx, q, "rows to SQLite",
-		"The same rows into a file with a write-ahead log. Medians; the ratio is to the control in the same round.",
+		"The same rows into a file with a write-ahead log; two partitions. Medians; the ratio is to the control in the same round.",
 		[]filler{
 			{Batches, "one connection, prepared statements of 100 rows, 1,000 rows a transaction: its best", func() (float64, error) { return q.Store.Batches(ctx, n.drain) }},
 			{Drain, "from the flusher's start until the table has what was put before", func() (float64, error) { return q.Drain(ctx, n.drain) }},

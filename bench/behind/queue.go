@@ -27,7 +27,8 @@ type Queue struct {
 	rows, calls atomic.Int64 // that the sink was given
 }
 
-// NewQueue makes a journal on the client whose changes go to the store.
+// NewQueue makes a journal on the client whose changes go to the store. It has a partition for each call of the sink
+// that may be under way; SQLite has one writer, and one partition more that reads meanwhile.
 func NewQueue(ctx context.Context, client *redstart.Client, s *Store) (*Queue, error) {
 	sink, err := sqlsink.New(s.db, sqlsink.Config[int64, string]{
 		Dialect: s.dialect, Table: "row", Key: []string{"id"}, Columns: []string{"body"},
@@ -40,8 +41,12 @@ func NewQueue(ctx context.Context, client *redstart.Client, s *Store) (*Queue, e
 		return nil, err
 	}
 	q := &Queue{Store: s, client: client}
+	partitions := 4
+	if s.dialect == sqlsink.SQLite {
+		partitions = 2
+	}
 	q.journal, err = journal.New(client, journal.Config[int64, string]{
-		Name: "rows",
+		Name: "rows", Partitions: partitions,
 		Cache: cache.Config[int64, string]{
 			Key: "row:<id>", TTL: -1, Codec: cache.Raw[string](),
 			Load: func(context.Context, int64) (string, error) { return "", cache.ErrNotFound },
