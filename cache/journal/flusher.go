@@ -39,7 +39,8 @@ type item[V any] struct {
 	deleted  bool
 	broken   error    // why the entry cannot be read
 	records  []record // all that were read, the last one is what counts
-	attempts int      // that failed while others succeeded
+	failed   int      // calls that failed on it
+	attempts int      // of these, those that count: others succeeded
 	due      time.Time
 	proven   uint64 // how often the sink had succeeded when it last failed
 }
@@ -229,23 +230,32 @@ func (f *flusher[K, V]) flush() error {
 	case <-f.o.ctx.Done():
 		return nil
 	}
+	defer f.count()
 	now := time.Now()
-	batch := make([]*item[V], 0, min(len(f.items), f.cfg.BatchSize))
+	fresh, late := make([]*item[V], 0, min(len(f.items), f.cfg.BatchSize)), []*item[V](nil)
 	for _, it := range f.items {
-		if it.due.IsZero() || !now.Before(it.due) {
-			batch = append(batch, it)
+		switch {
+		case it.due.IsZero():
+			fresh = append(fresh, it)
+		case !now.Before(it.due):
+			late = append(late, it)
 		}
 	}
-	slices.SortFunc(batch, func(a, b *item[V]) int { return cmp.Compare(a.records[0].version, b.records[0].version) })
-	if len(batch) > f.cfg.BatchSize {
-		batch = batch[:f.cfg.BatchSize]
+	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.records[0].version, b.records[0].version) })
+	fresh = fresh[:min(len(fresh), f.cfg.BatchSize)]
+	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.version(), b.version()) })
+	fresh, err := f.unreadable(fresh)
+	if err == nil && len(fresh) > 0 {
+		err = f.deliver(fresh)
 	}
-	slices.SortFunc(batch, func(a, b *item[V]) int { return cmp.Compare(a.version(), b.version()) })
-	batch, err := f.unreadable(batch)
-	if err == nil && len(batch) > 0 {
-		err = f.deliver(batch)
+	for _, it := range late { // what has failed before goes alone
+		if err != nil || f.o.stopped() {
+			break
+		}
+		if _, there := f.items[it.raw]; there {
+			err = f.deliver([]*item[V]{it})
+		}
 	}
-	f.count()
 	return err
 }
 
