@@ -190,7 +190,7 @@ func (s *Sink[K, V]) row(cells []any, change journal.Change[K, V]) ([]any, error
 	if !change.Deleted && s.cfg.Row != nil {
 		var err error
 		if others, err = s.cfg.Row(change.ID, change.Value); err != nil {
-			return cells, fmt.Errorf("row: %w", err)
+			return cells, journal.Permanent(fmt.Errorf("row: %w", err))
 		}
 		if len(others) != len(s.cfg.Columns) {
 			return cells, fmt.Errorf("row: %d values for %d columns", len(others), len(s.cfg.Columns))
