@@ -41,7 +41,7 @@ func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 		}
 	}
 	last := it.records[len(it.records)-1]
-	keys := []string{f.p.state, f.p.log, f.p.newest, f.p.dead, f.p.deadOf, entry}
+	keys := []string{f.p.state, f.p.log, f.p.newest, f.p.dead, f.p.deadOf, entry, f.p.left}
 	args := []string{f.token, it.raw, strconv.FormatInt(last.version, 10), strconv.Itoa(last.size), strconv.Itoa(it.attempts), reason(cause), strconv.Itoa(f.cfg.MaxDead)}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, buryScript, keys, args) })
 	switch {

@@ -456,3 +456,29 @@ func TestManyIDsAreReadThroughThePending(t *testing.T) {
 		}
 	})
 }
+
+// A put whose reply was lost, and that went to the dead letters before it was sent
+// again, is not written a second time.
+func TestPutIsRepeatedAfterItsBurial(t *testing.T) {
+	onTwo(t, func(t *testing.T, url string) {
+		c, d := open(t, url, redstart.Config{}), newTable()
+		d.fails(func(b Batch[string, string]) error { return Permanent(poisoned(b)) })
+		cfg := usual(d)
+		cfg.Partitions = 1
+		other, j := journalOn(t, c, cfg), journalOn(t, c, cfg)
+		running(t, other)
+		lost := false
+		j.step = func(point string) error {
+			if point != "journal/put after" || lost {
+				return nil
+			}
+			lost = true
+			eventually(t, "it is dead", func() bool { return other.Stats().Dead == 1 })
+			return io.ErrUnexpectedEOF
+		}
+		put(t, j, "a", "poison")
+		if l := lag(t, j); l.Acked != 1 || l.Dead != 1 || j.Stats().Repeated != 1 {
+			t.Errorf("%+v, %+v", l, j.Stats())
+		}
+	})
+}

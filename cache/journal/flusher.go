@@ -25,6 +25,7 @@ type flusher[K comparable, V any] struct {
 	items    map[string]*item[V] // by id: what was read and is not settled
 	ids      map[string]K
 	fresh    int       // of items, those that may go at once
+	gathered int       // records read since the last batch
 	since    time.Time // when the first of these was read
 	mark     int64     // a version that somebody waits for
 	hurried  bool      // somebody in this process does
@@ -73,7 +74,7 @@ var errFenced = errors.New("somebody else has the partition")
 func (f *flusher[K, V]) run() {
 	for !f.o.stopped() {
 		more, err := f.read()
-		if err == nil && f.ripe() {
+		if err == nil && f.ripe(more) {
 			err = f.flush()
 		}
 		switch {
@@ -152,6 +153,7 @@ func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 			f.since = time.Now()
 		}
 	}
+	f.gathered++
 	it.records = append(it.records, record{version, size(raw, entry), e.FieldValues["r"]})
 	var err error
 	it.value, it.deleted, it.broken = *new(V), false, nil
@@ -201,10 +203,14 @@ func (f *flusher[K, V]) thin() error {
 	return f.settleOver(over)
 }
 
-// ripe reports whether a batch is to go.
-func (f *flusher[K, V]) ripe() bool {
+// ripe reports whether a batch is to go; more says that there is more to read,
+// which it had better have.
+func (f *flusher[K, V]) ripe(more bool) bool {
 	now := time.Now()
 	if now.Before(f.pause) || f.o.stopped() {
+		return false
+	}
+	if more && f.fresh < f.cfg.BatchSize && f.gathered < 10*f.cfg.BatchSize && now.Sub(f.since) < f.cfg.BatchWait {
 		return false
 	}
 	hurried := f.hurried
@@ -268,7 +274,7 @@ func (f *flusher[K, V]) count() {
 		}
 	}
 	f.stats.backing(f.p.number, waiting)
-	f.fresh = len(f.items) - waiting
+	f.fresh, f.gathered = len(f.items)-waiting, 0
 	f.since = time.Now()
 }
 
