@@ -27,6 +27,7 @@ type flusher[K comparable, V any] struct {
 	fresh    int       // of items, those that may go at once
 	gathered int       // records read since the last batch
 	since    time.Time // when the first of these was read
+	stale    bool      // the log lacks what was read from it
 	mark     int64     // a version that somebody waits for
 	hurried  bool      // somebody in this process does
 	failures int       // calls that failed as a whole, one after the other
@@ -107,6 +108,9 @@ func (f *flusher[K, V]) wait() {
 
 // read takes the next records out of the log; more says that there may be others.
 func (f *flusher[K, V]) read() (more bool, err error) {
+	if f.stale {
+		f.reset()
+	}
 	if len(f.items) >= f.held() || f.fresh >= f.cfg.BatchSize {
 		return false, nil
 	}
@@ -120,12 +124,17 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	b := f.client.B()
 	results := f.client.DoMulti(ctx,
 		b.Hmget().Key(f.p.state).Field("token", "flush").Build(),
+		b.Xlen().Key(f.p.log).Build(),
 		b.Xrange().Key(f.p.log).Start(strconv.FormatInt(f.cursor+1, 10)).End("+").Count(readAtOnce).Build())
 	state, err := results[0].AsStrSlice()
 	if err != nil {
 		return false, err
 	}
-	entries, err := results[1].AsXRange()
+	pending, err := results[1].AsInt64()
+	if err != nil {
+		return false, err
+	}
+	entries, err := results[2].AsXRange()
 	if err != nil {
 		return false, err
 	}
@@ -136,7 +145,28 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	for i := range entries {
 		f.gather(&entries[i])
 	}
+	if len(entries) < readAtOnce && int(pending) > f.records() {
+		f.reset()
+		return true, nil
+	}
 	return len(entries) == readAtOnce, f.thin()
+}
+
+// records is how many records of the log are in memory.
+func (f *flusher[K, V]) records() (n int) {
+	for _, it := range f.items {
+		n += len(it.records)
+	}
+	return n
+}
+
+// reset forgets what was read. It is what the log does not bear out: the server
+// has lost a tail of it in a failover, and what came since has versions below the
+// cursor, by a clock that is behind. The log is read anew.
+func (f *flusher[K, V]) reset() {
+	clear(f.items)
+	clear(f.ids)
+	f.cursor, f.fresh, f.gathered, f.stale = 0, 0, 0, false
 }
 
 // gather notes a record as the last of its key.
@@ -189,18 +219,15 @@ func versionOf(id string) int64 {
 // thin settles what later changes of keys that wait stand for, so that a key that
 // fails does not fill the log.
 func (f *flusher[K, V]) thin() error {
-	var over []record
+	var all []over
 	for _, it := range f.items {
 		if !it.due.IsZero() && len(it.records) > 1 {
 			n := len(it.records) - 1
-			over = append(over, it.records[:n]...)
+			all = append(all, over{it.raw, it.version(), it.records[:n]})
 			it.records = append([]record(nil), it.records[n:]...)
 		}
 	}
-	if len(over) == 0 {
-		return nil
-	}
-	return f.settleOver(over)
+	return f.settleOver(all...)
 }
 
 // ripe reports whether a batch is to go; more says that there is more to read,

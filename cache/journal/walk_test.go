@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
 	"github.com/redstart-go/redstart/redstarttest"
@@ -29,6 +31,7 @@ type walk struct {
 	ops    []*op
 	now    int // of the history
 	trace  []string
+	effect string // the script that ran last
 
 	broken []string // what the checker found
 }
@@ -39,6 +42,7 @@ type op struct {
 	start, end int    // end 0: still under way
 	acked      bool
 	surely     bool // not written: NotApplied
+	forgotten  bool // lost by a failover: it may have reached the sink
 	lost       bool // acknowledged, and lost by a failover when the sink had it
 }
 
@@ -48,6 +52,7 @@ type actor struct {
 	resume chan error // what the step is to give; errCrash: the end
 	yields chan string
 	over   bool
+	doubt  bool // something was lost: what it does next it may have done before
 }
 
 func (w *walk) start(name string, body func(a *actor)) *actor {
@@ -77,7 +82,13 @@ func (a *actor) step(point string) error {
 func (w *walk) move(a *actor, err error) {
 	w.now++
 	a.resume <- err
+	a.doubt = a.doubt || err != nil
 	point := <-a.yields
+	if strings.HasPrefix(point, "journal/") && strings.HasSuffix(point, " after") {
+		if w.effect = point; point == "journal/put after" && a.doubt {
+			w.effect, a.doubt = "a put that may have run before", false
+		}
+	}
 	if len(w.trace) < 2000 {
 		w.trace = append(w.trace, fmt.Sprintf("%d %s (%v) -> %s", w.now, a.name, err, point))
 	}
@@ -102,7 +113,7 @@ func (w *walk) possible(id, value string, from int) bool {
 		if a.id != id {
 			continue
 		}
-		if a.acked && a.end < from {
+		if a.acked && !a.forgotten && a.end < from {
 			initial = false
 		}
 		if a.value != value || a.surely {
@@ -110,7 +121,7 @@ func (w *walk) possible(id, value string, from int) bool {
 		}
 		over := false
 		for _, b := range w.ops {
-			over = over || b.id == id && b.acked && b.end < from && a.end > 0 && b.start > a.end
+			over = over || b.id == id && b.acked && !b.forgotten && b.end < from && a.end > 0 && b.start > a.end
 		}
 		found = found || !over
 	}
@@ -283,7 +294,9 @@ func (s *journals) accident(w *walk) {
 		}
 	}
 	id := walkIDs[w.IntN(3)]
-	switch w.IntN(5) {
+	switch w.IntN(6) {
+	case 5:
+		s.failover(w)
 	case 4:
 		pending, err := s.c.Do(ctx, s.c.B().Hexists().Key(p.newest).Field(id).Build()).AsBool()
 		if err != nil {
@@ -311,6 +324,66 @@ func (s *journals) accident(w *walk) {
 		do("DEL", k)
 		s.read(w, id)
 	}
+}
+
+// failover loses the last record that is pending, and all that came with it, if
+// it was the last that the server did.
+func (s *journals) failover(w *walk) {
+	if w.effect != "journal/put after" {
+		return
+	}
+	w.effect = ""
+	p, ctx := s.admin.partitions[0], context.Background()
+	all, err := s.c.Do(ctx, s.c.B().Xrange().Key(p.log).Start("-").End("+").Build()).AsXRange()
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	if len(all) == 0 {
+		return
+	}
+	last := all[len(all)-1]
+	value, absent, err := s.admin.cache.Open([]byte(last.FieldValues["v"]))
+	if err != nil || absent {
+		return
+	}
+	top, before := "0", ""
+	for _, e := range all[:len(all)-1] {
+		top = strconv.FormatInt(versionOf(e.ID), 10)
+		if e.FieldValues["k"] == last.FieldValues["k"] {
+			before = fmt.Sprintf("%016d%s", versionOf(e.ID), e.FieldValues["r"])
+		}
+	}
+	id := last.FieldValues["k"]
+	k, _ := s.admin.key(id)
+	b := s.c.B()
+	do := []rueidis.Completed{
+		b.Xdel().Key(p.log).Id(last.ID).Build(),
+		b.Hset().Key(p.state).FieldValue().FieldValue("last", top).Build(),
+		b.Hincrby().Key(p.state).Field("acked").Increment(-1).Build(),
+		b.Hincrby().Key(p.state).Field("bytes").Increment(-int64(size(id, last.FieldValues["v"]))).Build(),
+		b.Del().Key(k).Build(),
+	}
+	if top == "0" {
+		do = append(do, b.Del().Key(p.log).Build())
+	} else {
+		do = append(do, b.Arbitrary("XSETID").Keys(p.log).Args(top+"-0").Build())
+	}
+	if before == "" {
+		do = append(do, b.Hdel().Key(p.newest).Field(id).Build())
+	} else {
+		do = append(do, b.Hset().Key(p.newest).FieldValue().FieldValue(id, before).Build())
+	}
+	for _, r := range s.c.DoMulti(ctx, do...) {
+		if err := r.Error(); err != nil {
+			s.tb.Fatal(err)
+		}
+	}
+	for _, o := range w.ops {
+		if o.id == id && o.value == value {
+			o.forgotten = true
+		}
+	}
+	w.trace = append(w.trace, fmt.Sprintf("%d failover: %s=%s is lost, %s is the last", w.now, id, value, top))
 }
 
 func (s *journals) read(w *walk, id string) {
@@ -375,6 +448,8 @@ func (s *journals) check(w *walk) {
 	for _, o := range w.ops {
 		switch {
 		case o.lost:
+		case o.forgotten:
+			unsure++
 		case o.acked:
 			acked++
 		case !o.surely:
