@@ -16,7 +16,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"commands, plug-ins, test modules", []string{"cmd", "lint", "observe", "faults", "bench", "examples"}},
-	{"tools and adapters", []string{"doctor", "advise", "sqlcache", "limit/httplimit"}},
+	{"tools and adapters", []string{"doctor", "advise", "sqlcache", "limit/httplimit", "cache/journal/sqlsink"}},
 	{"patterns", []string{
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
@@ -24,7 +24,7 @@ var layers = []struct {
 	{"what a pattern is made of", []string{"internal/nearby", "internal/entry"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
-		"internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
+		"internal/commit", "internal/keeps", "internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
 		"internal/source",
 	}},
 	{"the client", []string{"."}},
@@ -32,26 +32,33 @@ var layers = []struct {
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
-		"internal/schema", "internal/turns", "internal/flight",
+		"internal/schema", "internal/turns", "internal/flight", "internal/room",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
-	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
+	{"servers", []string{
+		"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology", "redstarttest/database",
+		"redstarttest/internal/process",
+	}},
 }
 
 // drawn are the arrows between neighbours that the drawing shows.
 var drawn = []arrow{
 	{"session", "cache/journal"},
+	{"cache/journal", "cache"},
 	{"index", "document"},
 	{"internal/replicas", "internal/conn"},
 	{"internal/near", "internal/wake"},
 	{"internal/nearby", "internal/entry"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
+	{"redstarttest/database", "redstarttest"},
+	{"redstarttest/database", "redstarttest/internal/process"},
+	{"redstarttest", "redstarttest/internal/process"},
 }
 
 // servers are for commands and tests. A service that links a pattern must not get them, so no package of the
 // root module imports them, low as they stand.
-var servers = []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}
+var servers = []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology", "redstarttest/database"}
 
 // tools serve the tree itself: they import nothing of it and nothing imports them.
 var tools = []string{"internal/house", "internal/testsum"}
