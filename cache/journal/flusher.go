@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -54,7 +55,8 @@ type record struct {
 	nonce   string
 }
 
-func (it *item[V]) version() int64 { return it.records[len(it.records)-1].version }
+func (it *item[V]) last() record   { return it.records[len(it.records)-1] }
+func (it *item[V]) version() int64 { return it.last().version }
 
 // readAtOnce is how many records a read asks for: more would make writers wait.
 const readAtOnce = 100
@@ -184,7 +186,7 @@ func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 		}
 	}
 	f.gathered++
-	it.records = append(it.records, record{version, size(raw, entry), e.FieldValues["r"]})
+	it.records = append(it.records, record{version, size(raw, entry), nonceOf(e.ID)})
 	var err error
 	it.value, it.deleted, it.broken = *new(V), false, nil
 	if _, known := f.ids[raw]; !known {
@@ -215,6 +217,12 @@ func versionOf(id string) int64 {
 	v, _ := strconv.ParseInt(id, 10, 64)
 	return v
 }
+
+// nonceOf is the rest of it.
+func nonceOf(id string) string { return id[strings.IndexByte(id, '-')+1:] }
+
+// place is where the record is in the log.
+func (r record) place() string { return strconv.FormatInt(r.version, 10) + "-" + r.nonce }
 
 // thin settles what later changes of keys that wait stand for, so that a key that
 // fails does not fill the log.

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func (f *flusher[K, V]) settleSome(some []*item[V]) error {
 	named := make([]string, 0, 2*len(some))
 	var all []record
 	for _, it := range some {
-		named = append(named, it.raw, strconv.FormatInt(it.version(), 10))
+		named = append(named, it.raw, fmt.Sprintf("%016d%s", it.version(), it.last().nonce))
 		all = append(all, it.records...)
 	}
 	if err := f.remove(len(some), named, all); err != nil {
@@ -95,7 +96,7 @@ func (f *flusher[K, V]) remove(applied int, named []string, all []record) error 
 		strconv.Itoa(bytes), nonces.String(), strconv.Itoa(applied), strconv.Itoa(len(named)/2))
 	args = append(args, named...)
 	for _, r := range all {
-		args = append(args, strconv.FormatInt(r.version, 10))
+		args = append(args, r.place())
 	}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, settleScript, f.p.settle, args) })
 	if err == nil && n == fenced {
@@ -143,7 +144,7 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 			continue
 		}
 		f.p.saw(min(r.Stored, maxVersion))
-		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), strconv.FormatInt(r.Stored, 10)}
+		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), it.last().nonce, strconv.FormatInt(r.Stored, 10)}
 		n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, restampScript, f.p.restamp, args) })
 		switch {
 		case err != nil:

@@ -27,6 +27,7 @@ import (
 type walk struct {
 	*rand.Rand
 	t      *table
+	seed   uint64
 	actors []*actor
 	ops    []*op
 	now    int // of the history
@@ -157,7 +158,7 @@ var walkIDs = []string{"a", "b", "c", "p"}
 
 // run is a walk; it gives what was broken.
 func runWalk(seed uint64, t *table, s system) *walk {
-	w := &walk{Rand: rand.New(rand.NewPCG(seed, 7)), t: t}
+	w := &walk{Rand: rand.New(rand.NewPCG(seed, 7)), t: t, seed: seed}
 	for n := range 3 {
 		s.writer(w, n)
 	}
@@ -167,7 +168,7 @@ func runWalk(seed uint64, t *table, s system) *walk {
 	frozen := map[*actor]int{}
 	for range 150 + w.IntN(150) {
 		switch x := w.IntN(100); {
-		case x < 4:
+		case x < 4, seed%4 == 1 && x < 20: // a walk of failovers
 			s.accident(w)
 			continue
 		case x < 6 && flushers < 6:
@@ -294,7 +295,11 @@ func (s *journals) accident(w *walk) {
 		}
 	}
 	id := walkIDs[w.IntN(3)]
-	switch w.IntN(6) {
+	which := w.IntN(6)
+	if w.seed%4 == 1 && w.IntN(2) == 0 {
+		which = 5 - 4*w.IntN(2)
+	}
+	switch which {
 	case 5:
 		s.failover(w)
 	case 4:
@@ -346,11 +351,11 @@ func (s *journals) failover(w *walk) {
 	if err != nil || absent {
 		return
 	}
-	top, before := "0", ""
+	top, place, before := "0", "", ""
 	for _, e := range all[:len(all)-1] {
-		top = strconv.FormatInt(versionOf(e.ID), 10)
+		top, place = strconv.FormatInt(versionOf(e.ID), 10), e.ID
 		if e.FieldValues["k"] == last.FieldValues["k"] {
-			before = fmt.Sprintf("%016d%s", versionOf(e.ID), e.FieldValues["r"])
+			before = fmt.Sprintf("%016d%s", versionOf(e.ID), nonceOf(e.ID))
 		}
 	}
 	id := last.FieldValues["k"]
@@ -366,7 +371,7 @@ func (s *journals) failover(w *walk) {
 	if top == "0" {
 		do = append(do, b.Del().Key(p.log).Build())
 	} else {
-		do = append(do, b.Arbitrary("XSETID").Keys(p.log).Args(top+"-0").Build())
+		do = append(do, b.Arbitrary("XSETID").Keys(p.log).Args(place).Build())
 	}
 	if before == "" {
 		do = append(do, b.Hdel().Key(p.newest).Field(id).Build())
