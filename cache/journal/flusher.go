@@ -75,7 +75,7 @@ var errFenced = errors.New("somebody else has the partition")
 
 // run works until the partition is lost or to be given back.
 func (f *flusher[K, V]) run() {
-	for !f.o.stopped() {
+	for !f.o.Stopped() {
 		more, err := f.read()
 		if err == nil && f.ripe(more) {
 			err = f.flush()
@@ -103,8 +103,8 @@ func (f *flusher[K, V]) wait() {
 	case <-t.C:
 	case <-f.p.poke:
 		f.hurried = true
-	case <-f.o.stopping:
-	case <-f.o.ctx.Done():
+	case <-f.o.Stopping():
+	case <-f.o.Ctx.Done():
 	}
 }
 
@@ -121,7 +121,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 			return false, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(f.o.ctx, f.client.Config().Timeout)
+	ctx, cancel := context.WithTimeout(f.o.Ctx, f.client.Config().Timeout)
 	defer cancel()
 	b := f.client.B()
 	results := f.client.DoMulti(ctx,
@@ -242,7 +242,7 @@ func (f *flusher[K, V]) thin() error {
 // which it had better have.
 func (f *flusher[K, V]) ripe(more bool) bool {
 	now := time.Now()
-	if now.Before(f.pause) || f.o.stopped() {
+	if now.Before(f.pause) || f.o.Stopped() {
 		return false
 	}
 	if more && f.fresh < f.cfg.BatchSize && f.gathered < 10*f.cfg.BatchSize && now.Sub(f.since) < f.cfg.BatchWait {
@@ -266,9 +266,9 @@ func (f *flusher[K, V]) flush() error {
 	select {
 	case f.writers <- struct{}{}:
 		defer func() { <-f.writers }()
-	case <-f.o.stopping:
+	case <-f.o.Stopping():
 		return nil
-	case <-f.o.ctx.Done():
+	case <-f.o.Ctx.Done():
 		return nil
 	}
 	defer f.count()
@@ -290,7 +290,7 @@ func (f *flusher[K, V]) flush() error {
 		err = f.deliver(fresh)
 	}
 	for _, it := range late { // what has failed before goes alone
-		if err != nil || f.o.stopped() {
+		if err != nil || f.o.Stopped() {
 			break
 		}
 		if _, there := f.items[it.raw]; there {
