@@ -45,7 +45,9 @@ var scanTypes = []reflect.Type{
 	reflect.TypeFor[uint](), reflect.TypeFor[float32](), reflect.TypeFor[sql.RawBytes](), reflect.TypeFor[sql.NullString](),
 	reflect.TypeFor[sql.NullInt64](), reflect.TypeFor[sql.NullInt32](), reflect.TypeFor[sql.NullInt16](), reflect.TypeFor[sql.NullByte](),
 	reflect.TypeFor[sql.NullFloat64](), reflect.TypeFor[sql.NullBool](), reflect.TypeFor[sql.NullTime](),
+	reflect.TypeFor[sql.Null[uint64]](), reflect.TypeFor[sql.Null[uint32]](), reflect.TypeFor[sql.Null[[]byte]](), reflect.TypeFor[sql.Null[float32]](),
 	reflect.TypeFor[*int64](), reflect.TypeFor[*float64](), reflect.TypeFor[*bool](), reflect.TypeFor[*string](), reflect.TypeFor[*time.Time](),
+	reflect.TypeFor[*any](), nil, // SQLite says nil of a column that is null
 }
 
 func scanNumber(t reflect.Type) (byte, bool) {

@@ -141,7 +141,8 @@ func (p *passing) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bo
 // to be cached: those, then what the driver still has.
 type resumed struct {
 	passing
-	read    *replay // nil: none
+	columns *replay
+	read    *replay // the same, until it has been read
 	pending []driver.Value
 	err     error // the end that was seen already
 }
@@ -169,7 +170,25 @@ func (r *resumed) NextResultSet() error {
 	return r.passing.NextResultSet()
 }
 
-func (r *resumed) HasNextResultSet() bool { return r.passing.HasNextResultSet() }
+// before is the recorded result as long as it lasts: what some drivers say of
+// columns depends on the row at which they are.
+func (r *resumed) before() (*replay, bool) {
+	return r.columns, r.columns != nil && (r.read != nil || r.pending != nil || r.err != nil)
+}
+
+func (r *resumed) ColumnTypeScanType(i int) reflect.Type {
+	if c, ok := r.before(); ok {
+		return c.ColumnTypeScanType(i)
+	}
+	return r.passing.ColumnTypeScanType(i)
+}
+
+func (r *resumed) ColumnTypeLength(i int) (length int64, ok bool) {
+	if c, ok := r.before(); ok {
+		return c.ColumnTypeLength(i)
+	}
+	return r.passing.ColumnTypeLength(i)
+}
 
 // recorded is a result that was read whole, or why it was not: the rest is for
 // whoever asked.
@@ -195,10 +214,10 @@ func record(rows driver.Rows, maxRows, maxBytes int) recorded {
 	header := len(raw)
 	rest := func(pending []driver.Value, err error, large bool) recorded {
 		read, bad := newReplay(raw)
-		if bad != nil {
-			err = bad
+		if bad != nil { // it was written just now
+			return recorded{rest: &resumed{passing: passing{Rows: rows}, err: bad}}
 		}
-		return recorded{rest: &resumed{passing: passing{Rows: rows}, read: read, pending: pending, err: err}, large: large}
+		return recorded{rest: &resumed{passing: passing{Rows: rows}, columns: read, read: read, pending: pending, err: err}, large: large}
 	}
 	dest := make([]driver.Value, len(names))
 	for n := 0; ; n++ {
