@@ -3,6 +3,8 @@
 //
 //   - limitchi, limitecho, limitgin, limitgrpc: a shop whose visitors are limited,
 //     on each framework.
+//   - sqlcachegorm, sqlcachesqlx: a music store whose SQL is cached, on GORM and
+//     on sqlx.
 //   - besidegoredis: one service with go-redis and Redstart on the same keys,
 //     in the middle of its move.
 package examples
