@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -128,7 +127,7 @@ func (b *behind) everything() []func() {
 	}
 	all := []func(){
 		b.killClerk, b.killFlusher, func() { b.killAt(beforeApply) }, func() { b.killAt(afterApply) }, func() { b.zombie(beforeApply) },
-		func() { b.zombie(afterApply) }, b.freezeClerk, b.killServer, b.flushScripts, b.loseReply, b.loseFlushersReply, b.late, b.reset, b.delays,
+		func() { b.zombie(afterApply) }, b.freezeClerk, b.killServer, b.flushScripts, b.loseReply, b.loseFlushersReply, b.holdBack, b.reset, b.delays,
 	}
 	if b.database != nil {
 		all = append(all, b.killDatabase)
@@ -272,8 +271,8 @@ func (b *behind) loseFlushersReply() {
 	b.swallow(b.flusherWays[b.rng.IntN(len(b.flusherWays))], "EVALSHA", "XACK", "XDEL", "XREADGROUP", "XRANGE", "XTRIM")
 }
 
-// late holds what one sends, and lets it arrive after others have gone on.
-func (b *behind) late() {
+// holdBack holds what one sends, and lets it arrive after others have gone on.
+func (b *behind) holdBack() {
 	ways := slices.Concat(b.clerkWays, b.flusherWays)
 	rule := ways[b.rng.IntN(len(ways))].AddRule(proxy.Rule{Match: proxy.Named("EVALSHA"), Action: proxy.HoldRequest()})
 	b.strike(rule)
@@ -377,4 +376,3 @@ func (b *behind) judge(events []history.Event) (wrong []string) {
 	return wrong
 }
 
-var errNoItem = errors.New("no such item")

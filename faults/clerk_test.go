@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
-	"github.com/redstart-go/redstart/cache/journal"
 	"github.com/redstart-go/redstart/faults/harness"
 	"github.com/redstart-go/redstart/faults/history"
 	"github.com/redstart-go/redstart/faults/naive"
@@ -58,7 +56,6 @@ func clerkRole(raw json.RawMessage) (map[string]harness.Verb, func(), error) {
 	if err := json.Unmarshal(raw, &c.arg); err != nil {
 		return nil, nil, err
 	}
-	c.arg.Journal.Seed = c.arg.Seed
 	var err error
 	if c.log, err = history.Create(c.arg.History, fmt.Sprintf("clerk-%d-%d", c.arg.Process, c.arg.Life)); err != nil {
 		return nil, nil, err
@@ -121,10 +118,12 @@ func (c *clerk) open() (end func(), err error) {
 	}
 	c.remove = func(ctx context.Context, id int64) error { return w.Delete(ctx, name(id)) }
 	return func() {
-		for len(w.Queue) > 0 && ctx.Err() == nil { // a process that ends well lets it work for a while
-			rest(ctx, 100*time.Millisecond)
-			cancel()
+		// One that ends well lets the worker end what it was at, whose wait for more
+		// takes a second.
+		for end := time.Now().Add(5 * time.Second); len(w.Queue) > 0 && time.Now().Before(end); {
+			rest(ctx, 10*time.Millisecond)
 		}
+		rest(ctx, 1200*time.Millisecond)
 		cancel()
 		work.Wait()
 		client.Close()
@@ -191,8 +190,8 @@ func (c *clerk) ask(mark uint8, ids []int64, call func([]int64, []note) error) e
 	var acked int64
 	for i := range events {
 		events[i].End = end
-		switch one := errorOf(err, i); {
-		case one == nil:
+		switch one := errorOf(err, ids[i]); {
+		case one == nil || redstart.OutcomeOf(one) == redstart.Applied:
 			events[i].Kind = history.Acked
 			acked++
 		case redstart.OutcomeOf(one) == redstart.NotApplied:

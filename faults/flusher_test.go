@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/redstart-go/redstart/cache/journal"
 	"github.com/redstart-go/redstart/faults/harness"
