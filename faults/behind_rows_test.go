@@ -66,4 +66,3 @@ func TestW2W3WriteBehind(t *testing.T) {
 			what, runs, sum.acked, sum.deletes, sum.many, sum.unsure, &sum, sum.again, sum.fenced, queueInProcess, lost, of)
 	}
 }
-

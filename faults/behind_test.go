@@ -27,14 +27,14 @@ type behind struct {
 	notes    *notesTable
 	lease    time.Duration
 
-	clerks       []*harness.Child
-	clerkArgs    []clerkArg
-	clerkWays    []*proxy.Proxy
-	flushers     []*harness.Child
-	flusherArgs  []flusherArg
-	flusherWays  []*proxy.Proxy
-	sum          clerkCounts
-	counts       behindCounts
+	clerks      []*harness.Child
+	clerkArgs   []clerkArg
+	clerkWays   []*proxy.Proxy
+	flushers    []*harness.Child
+	flusherArgs []flusherArg
+	flusherWays []*proxy.Proxy
+	sum         clerkCounts
+	counts      behindCounts
 }
 
 // behindCounts is what took place.
@@ -375,4 +375,3 @@ func (b *behind) judge(events []history.Event) (wrong []string) {
 	c.unsure, c.again = sent-refused-c.acked, history.Again(tell)
 	return wrong
 }
-

@@ -45,6 +45,7 @@ type clerk struct {
 	put     func(ctx context.Context, id int64, v note) error
 	remove  func(ctx context.Context, id int64) error
 	putMany func(ctx context.Context, ids []int64, v []note) error // nil: none
+	queued  func() int                                             // of the recipe
 
 	acked, refused, unsure, deletes, many atomic.Int64
 	last                                  atomic.Uint64
@@ -78,6 +79,7 @@ func clerkRole(raw json.RawMessage) (map[string]harness.Verb, func(), error) {
 	}
 	return map[string]harness.Verb{
 		"counts": harness.On(counts),
+		"queued": harness.On(func(context.Context, int) (int, error) { return c.queued(), nil }),
 		"stop":   harness.On(func(ctx context.Context, n int) (clerkCounts, error) { halt(); return counts(ctx, n) }),
 	}, func() { halt(); end(); _ = c.log.Close() }, nil
 }
@@ -112,6 +114,7 @@ func (c *clerk) open() (end func(), err error) {
 	w := naive.WriteBehind{Client: client, TTL: time.Hour, Bulk: c.arg.Notes.bulk(db), Queue: make(chan naive.Item, 1<<20)}
 	var work sync.WaitGroup
 	work.Go(func() { _ = w.Work(ctx) }) // an error ends it, as it would a thread
+	c.queued = func() int { return len(w.Queue) }
 	name := func(id int64) string { return strconv.FormatInt(id, 10) }
 	c.put = func(ctx context.Context, id int64, v note) error {
 		return w.Save(ctx, name(id), strconv.FormatUint(v.Write, 10))
