@@ -16,7 +16,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"commands, plug-ins, test modules", []string{"cmd", "lint", "observe", "faults", "bench", "examples"}},
-	{"tools and adapters", []string{"doctor", "advise", "sqlcache", "limit/httplimit"}},
+	{"tools and adapters", []string{"doctor", "advise", "sqlcache", "limit/httplimit", "cache/journal/sqlsink"}},
 	{"patterns", []string{
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
