@@ -114,7 +114,7 @@ func behindOn(t *testing.T, seed uint64, l redstarttest.Launcher, recipe string,
 	for p := range flushers {
 		way := newProxy(t, server)
 		b.flusherWays = append(b.flusherWays, way)
-		b.flusherArgs = append(b.flusherArgs, flusherArg{Journal: journalArg{URL: way.URL(), Lease: b.lease}, Notes: at, History: dir, Process: p})
+		b.flusherArgs = append(b.flusherArgs, flusherArg{Journal: journalArg{URL: way.URL(), Lease: b.lease}, Notes: at, History: dir, Process: p, Bare: recipe == bareSink})
 		b.flushers = append(b.flushers, harness.Start(t, "flusher", b.flusherArgs[p]))
 	}
 	return b, name

@@ -16,8 +16,12 @@ import (
 	"github.com/redstart-go/redstart/faults/naive"
 )
 
-// queueInProcess is the naive recipe that a clerk may follow.
-const queueInProcess = "SETEX and a queue in the process"
+// What a clerk may follow besides Redstart: the naive recipe, or Redstart with a
+// sink that its flushers do not guard.
+const (
+	queueInProcess = "SETEX and a queue in the process"
+	bareSink       = "a sink without guard and fence"
+)
 
 // clerkArg sets up a process that writes notes.
 type clerkArg struct {
@@ -28,7 +32,7 @@ type clerkArg struct {
 	Clock         string
 	Process, Life int
 	Seed          uint64
-	Keys, Callers int
+	Keys, Callers int           // Keys 0: each write has one of its own, by Put
 	Pause         time.Duration // after each write, at most
 	Deadline      time.Duration // of each; 0: 10 s
 }
@@ -49,6 +53,7 @@ type clerk struct {
 
 	acked, refused, unsure, deletes, many atomic.Int64
 	last                                  atomic.Uint64
+	fresh                                 atomic.Int64
 }
 
 // clerkRole is the role.
@@ -85,7 +90,7 @@ func clerkRole(raw json.RawMessage) (map[string]harness.Verb, func(), error) {
 }
 
 func (c *clerk) open() (end func(), err error) {
-	if c.arg.Recipe == redstarts {
+	if c.arg.Recipe != queueInProcess {
 		j, client, err := c.arg.Journal.open(nil)
 		if err != nil {
 			return nil, err
@@ -151,6 +156,8 @@ func (c *clerk) write(ctx context.Context, caller int) {
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
 		var err error
 		switch n := rng.IntN(10); {
+		case c.arg.Keys == 0:
+			err = c.ask(0, []int64{int64(c.arg.Process)<<24 | c.fresh.Add(1)}, func(ids []int64, v []note) error { return c.put(call, ids[0], v[0]) })
 		case n < 3:
 			err = c.ask(history.Deletes, c.some(rng, 1), func(ids []int64, _ []note) error { return c.remove(call, ids[0]) })
 		case n < 6 && c.putMany != nil:

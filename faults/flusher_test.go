@@ -34,6 +34,7 @@ type flusherArg struct {
 	Notes         notesAt
 	History       string
 	Process, Life int
+	Bare          bool // the sink has no guard
 }
 
 // flushCounts is what a flusher did.
@@ -143,11 +144,12 @@ func flusherRole(raw json.RawMessage) (map[string]harness.Verb, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	next, err := arg.Notes.sink(db)
-	if err != nil {
-		return nil, nil, err
+	sink := &watchedSink{next: arg.Notes.bare(db), log: log}
+	if !arg.Bare {
+		if sink.next, err = arg.Notes.sink(db); err != nil {
+			return nil, nil, err
+		}
 	}
-	sink := &watchedSink{next: next, log: log}
 	j, client, err := arg.Journal.open(sink)
 	if err != nil {
 		return nil, nil, err

@@ -13,6 +13,7 @@ import (
 // journalArg opens a journal of notes, in any process.
 type journalArg struct {
 	URL        string
+	Name       string // "": notes
 	Lease      time.Duration
 	Partitions int           // 0: 4
 	BatchSize  int           // 0: 100
@@ -21,7 +22,8 @@ type journalArg struct {
 	AtBound    journal.AtBound
 	Attempts   int
 	Durable    string // see durabilities
-	Timeout    time.Duration
+	Evict      bool   // AllowEviction
+	Unknown    bool   // UnknownEviction
 }
 
 // durabilities are what a write may wait for, by name.
@@ -37,11 +39,14 @@ func (a journalArg) config(sink journal.Sink[int64, note]) journal.Config[int64,
 	cfg := journal.Config[int64, note]{
 		Name: "notes", Sink: sink, Partitions: 4, BatchSize: 100, BatchWait: 20 * time.Millisecond, Lease: a.Lease,
 		MaxRecords: a.MaxRecords, AtBound: a.AtBound, Attempts: a.Attempts, Durability: durabilities[a.Durable],
-		Backoff: 20 * time.Millisecond, MaxBackoff: 500 * time.Millisecond,
+		Backoff: 20 * time.Millisecond, MaxBackoff: 500 * time.Millisecond, AllowEviction: a.Evict, UnknownEviction: a.Unknown,
 		Cache: cache.Config[int64, note]{
 			Key: "note:<id>", TTL: time.Hour,
 			Load: func(context.Context, int64) (note, error) { return note{}, cache.ErrNotFound },
 		},
+	}
+	if a.Name != "" {
+		cfg.Name = a.Name
 	}
 	if a.Partitions > 0 {
 		cfg.Partitions = a.Partitions
@@ -57,7 +62,7 @@ func (a journalArg) config(sink journal.Sink[int64, note]) journal.Config[int64,
 
 // open gives the journal, and the client on which it is.
 func (a journalArg) open(sink journal.Sink[int64, note]) (*journal.Journal[int64, note], *redstart.Client, error) {
-	client, err := redstart.Open(context.Background(), a.URL, redstart.Config{DialTimeout: 5 * time.Second, Timeout: a.Timeout})
+	client, err := redstart.Open(context.Background(), a.URL, redstart.Config{DialTimeout: 5 * time.Second})
 	if err != nil {
 		return nil, nil, err
 	}

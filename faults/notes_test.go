@@ -11,6 +11,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
+	"github.com/redstart-go/redstart/cache/journal"
 	"github.com/redstart-go/redstart/cache/journal/sqlsink"
 	"github.com/redstart-go/redstart/faults/history"
 	"github.com/redstart-go/redstart/faults/naive"
@@ -57,6 +58,28 @@ func (n notesAt) sink(db *sql.DB) (*sqlsink.Sink[int64, note], error) {
 	return sqlsink.New(db, sqlsink.Config[int64, note]{
 		Dialect: n.Dialect, Table: n.Table, Key: []string{"id"}, Columns: []string{"number", "body"}, Fence: n.Table + "_fence",
 		Row: func(_ int64, v note) ([]any, error) { return []any{int64(v.Write), v.Text}, nil }, //nolint:gosec // below 2^63
+	})
+}
+
+// bare is a sink without versions to compare and without a fence.
+func (n notesAt) bare(db *sql.DB) journal.Sink[int64, note] {
+	return journal.SinkFunc[int64, note](func(ctx context.Context, b journal.Batch[int64, note]) ([]journal.Refused, error) {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range b.Changes {
+			if c.Deleted {
+				_, err = tx.ExecContext(ctx, "DELETE FROM "+n.Table+" WHERE id = $1", c.ID)
+			} else {
+				_, err = tx.ExecContext(ctx, "INSERT INTO "+n.Table+" (id, number, body, version) VALUES ($1, $2, '', $3) ON CONFLICT (id) DO UPDATE SET number = excluded.number, version = excluded.version",
+					c.ID, int64(c.Value.Write), c.Version) //nolint:gosec // below 2^63
+			}
+			if err != nil {
+				return nil, errors.Join(err, tx.Rollback())
+			}
+		}
+		return nil, tx.Commit()
 	})
 }
 
