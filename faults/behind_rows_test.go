@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,19 +23,27 @@ func TestW2W3WriteBehind(t *testing.T) {
 	var sum behindCounts
 	runs := harness.Choose(form, 3, 100)
 	for run := range runs {
-		l, to, db := all[run%len(all)], "PostgreSQL", pg
-		if run%3 == 2 {
+		l, to, db := all[run/3%len(all)], "PostgreSQL", pg
+		switch run % 3 {
+		case 1:
+			to = "a cluster, PostgreSQL"
+		case 2:
 			to, db = "SQLite", nil
 		}
 		t.Run(fmt.Sprintf("%d: %s, %s", run, l.Name, to), func(t *testing.T) {
-			b, name := behindOn(t, seed+uint64(run), l, redstarts, db, 40, 2, 2) //nolint:gosec // small
-			if run < len(all) {
-				servers = append(servers, name)
+			var b *behind
+			if run%3 == 1 {
+				b = behindOnCluster(t, seed+uint64(run), l, db, 40, 2, 2) //nolint:gosec // small
+			} else {
+				var name string
+				if b, name = behindOn(t, seed+uint64(run), l, redstarts, db, 40, 2, 2); !slices.Contains(servers, name) { //nolint:gosec // small
+					servers = append(servers, name)
+				}
 			}
 			b.rage(harness.Choose(form, 0, 5*time.Second))
 			events := b.halt()
 			reportTexts(t, "wrong in the database", b.judge(events))
-			b.counts.happened(t, db != nil)
+			b.happened()
 			t.Logf("%d acknowledged, %d without an answer; %v", b.counts.acked, b.counts.unsure, &b.counts)
 			sum.add(b.counts)
 		})

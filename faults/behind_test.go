@@ -11,9 +11,11 @@ import (
 	"github.com/redstart-go/redstart/cache/journal/sqlsink"
 	"github.com/redstart-go/redstart/faults/harness"
 	"github.com/redstart-go/redstart/faults/history"
+	"github.com/redstart-go/redstart/key"
 	"github.com/redstart-go/redstart/redstarttest"
 	"github.com/redstart-go/redstart/redstarttest/database"
 	"github.com/redstart-go/redstart/redstarttest/proxy"
+	"github.com/redstart-go/redstart/redstarttest/topology"
 )
 
 // behind is processes that write, others that flush, each behind a proxy of its
@@ -22,7 +24,9 @@ type behind struct {
 	t        *testing.T
 	rng      *rand.Rand
 	dir      string
-	server   *redstarttest.Server
+	server   *redstarttest.Server // nil: a cluster
+	cluster  *topology.Cluster
+	url      string
 	database *database.Server // nil: SQLite
 	notes    *notesTable
 	lease    time.Duration
@@ -41,7 +45,7 @@ type behind struct {
 type behindCounts struct {
 	clerksKilled, flushersKilled, atPoints, clerksFrozen, zombies int
 	serverKills, databaseKills, scriptFlushes                     int
-	lost, late, resets                                            int
+	lost, late, resets, moves                                     int
 	unsure, acked, deletes, many, again, fenced, applied          int
 }
 
@@ -57,6 +61,7 @@ func (c *behindCounts) add(o behindCounts) {
 	c.lost += o.lost
 	c.late += o.late
 	c.resets += o.resets
+	c.moves += o.moves
 	c.unsure += o.unsure
 	c.acked += o.acked
 	c.deletes += o.deletes
@@ -67,17 +72,23 @@ func (c *behindCounts) add(o behindCounts) {
 }
 
 // happened fails the test for each fault that did not take place.
-func (c *behindCounts) happened(t *testing.T, databases bool) {
+func (b *behind) happened() {
+	t, c := b.t, b.counts
 	t.Helper()
 	counts := map[string]int{
 		"writers killed": c.clerksKilled, "flushers killed": c.flushersKilled, "flushers killed at named points": c.atPoints,
 		"writers frozen": c.clerksFrozen, "flushers frozen past their lease": c.zombies, "servers killed": c.serverKills,
-		"scripts flushed": c.scriptFlushes, "replies lost": c.lost, "commands held back": c.late, "connections reset": c.resets,
+		"scripts flushed": c.scriptFlushes,
 		"acknowledged": c.acked, "deletes": c.deletes, "by PutMany": c.many, "changes told again": c.again,
 		"batches refused for their token": c.fenced, "without an answer": c.unsure,
 	}
-	if databases {
+	if b.database != nil {
 		counts["databases killed"] = c.databaseKills
+	}
+	if b.cluster != nil {
+		counts["slots moved"] = c.moves
+	} else {
+		counts["replies lost"], counts["commands held back"], counts["connections reset"] = c.lost, c.late, c.resets
 	}
 	for what, n := range counts {
 		if n == 0 {
@@ -87,37 +98,59 @@ func (c *behindCounts) happened(t *testing.T, databases bool) {
 }
 
 func (c *behindCounts) String() string {
-	return fmt.Sprintf("%d writers and %d flushers killed (%d of these between the steps of a flush), %d writers frozen, %d flushers frozen past their lease and let go on, %d server kills (AOF always), %d database kills, %d connections reset, %d replies lost, %d commands held back, %d SCRIPT FLUSH",
-		c.clerksKilled, c.flushersKilled, c.atPoints, c.clerksFrozen, c.zombies, c.serverKills, c.databaseKills, c.resets, c.lost, c.late, c.scriptFlushes)
+	return fmt.Sprintf("%d writers and %d flushers killed (%d of these between the steps of a flush), %d writers frozen, %d flushers frozen past their lease and let go on, %d server kills (AOF always), %d database kills, %d moves of a partition's slot key by key, %d connections reset, %d replies lost, %d commands held back, %d SCRIPT FLUSH",
+		c.clerksKilled, c.flushersKilled, c.atPoints, c.clerksFrozen, c.zombies, c.serverKills, c.databaseKills, c.moves, c.resets, c.lost, c.late, c.scriptFlushes)
 }
 
 // behindOn starts writers and flushers. A naive recipe has no flushers.
 func behindOn(t *testing.T, seed uint64, l redstarttest.Launcher, recipe string, pg *database.Server, keys, clerks, flushers int) (*behind, string) {
 	t.Helper()
 	server, name := start(t, l, redstarttest.ServerConfig{AOF: "always"})
+	b := &behind{server: server, url: server.URL()}
+	b.begin(t, seed, recipe, pg, keys, clerks, flushers)
+	return b, name
+}
+
+// behindOnCluster is behindOn in a cluster without replicas and proxies.
+func behindOnCluster(t *testing.T, seed uint64, l redstarttest.Launcher, pg *database.Server, keys, clerks, flushers int) *behind {
+	t.Helper()
+	cluster := topology.RunCluster(t, topology.ClusterConfig{Path: l.Path, Replicas: -1, AOF: "always", Args: []string{"--cluster-require-full-coverage", "no"}})
+	b := &behind{cluster: cluster, url: cluster.URL()}
+	b.begin(t, seed, redstarts, pg, keys, clerks, flushers)
+	return b
+}
+
+// begin starts the processes.
+func (b *behind) begin(t *testing.T, seed uint64, recipe string, pg *database.Server, keys, clerks, flushers int) {
+	t.Helper()
 	dir := t.TempDir()
-	b := &behind{t: t, rng: harness.Rand(seed, "behind "+t.Name(), 0), dir: dir, server: server, database: pg, lease: 500 * time.Millisecond}
+	b.t, b.rng, b.dir, b.database, b.lease = t, harness.Rand(seed, "behind "+t.Name(), 0), dir, pg, 500*time.Millisecond
 	at := sqliteIn(dir, "notes")
 	if pg != nil {
 		at = notesAt{Dialect: sqlsink.Postgres, DSN: pg.DSN(), Table: fmt.Sprintf("notes%d", time.Now().UnixNano())}
 	}
 	b.notes = at.prepare(t)
+	url := func(ways *[]*proxy.Proxy) string {
+		if b.server == nil {
+			return b.url
+		}
+		way := newProxy(t, b.server)
+		*ways = append(*ways, way)
+		return way.URL()
+	}
 	for p := range clerks {
-		way := newProxy(t, server)
-		b.clerkWays = append(b.clerkWays, way)
 		b.clerkArgs = append(b.clerkArgs, clerkArg{
-			Recipe: recipe, Journal: journalArg{URL: way.URL(), Lease: b.lease}, Notes: at, History: dir, Clock: dir + "/clock",
+			Recipe: recipe, Journal: journalArg{URL: url(&b.clerkWays), Lease: b.lease}, Notes: at, History: dir, Clock: dir + "/clock",
 			Process: p, Seed: seed, Keys: keys, Callers: 3, Pause: 4 * time.Millisecond, Deadline: 5 * time.Second,
 		})
 		b.clerks = append(b.clerks, harness.Start(t, "clerk", b.clerkArgs[p]))
 	}
 	for p := range flushers {
-		way := newProxy(t, server)
-		b.flusherWays = append(b.flusherWays, way)
-		b.flusherArgs = append(b.flusherArgs, flusherArg{Journal: journalArg{URL: way.URL(), Lease: b.lease}, Notes: at, History: dir, Process: p, Bare: recipe == bareSink})
+		b.flusherArgs = append(b.flusherArgs, flusherArg{
+			Journal: journalArg{URL: url(&b.flusherWays), Lease: b.lease}, Notes: at, History: dir, Process: p, Bare: recipe == bareSink,
+		})
 		b.flushers = append(b.flushers, harness.Start(t, "flusher", b.flusherArgs[p]))
 	}
-	return b, name
 }
 
 // everything lists the faults, the gentle ones for a naive recipe.
@@ -127,7 +160,12 @@ func (b *behind) everything() []func() {
 	}
 	all := []func(){
 		b.killClerk, b.killFlusher, func() { b.killAt(beforeApply) }, func() { b.killAt(afterApply) }, func() { b.zombie(beforeApply) },
-		func() { b.zombie(afterApply) }, b.freezeClerk, b.killServer, b.flushScripts, b.loseReply, b.loseFlushersReply, b.holdBack, b.reset, b.delays,
+		func() { b.zombie(afterApply) }, b.freezeClerk, b.killServer, b.flushScripts,
+	}
+	if b.cluster == nil {
+		all = append(all, b.loseReply, b.loseFlushersReply, b.holdBack, b.reset, b.delays)
+	} else {
+		all = append(all, b.moveSlot)
 	}
 	if b.database != nil {
 		all = append(all, b.killDatabase)
@@ -229,14 +267,58 @@ func (b *behind) freezeClerk() {
 }
 
 func (b *behind) killServer() {
-	if err := b.server.Kill(); err != nil {
+	server := b.server
+	if b.cluster != nil {
+		nodes := b.cluster.Nodes()
+		server = nodes[b.rng.IntN(len(nodes))].Server
+	}
+	if err := server.Kill(); err != nil {
 		b.t.Error(err)
 	}
 	b.pause(20, 200)
-	if err := b.server.Restart(b.t.Context()); err != nil {
+	if err := server.Restart(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
 	b.counts.serverKills++
+	b.settle()
+}
+
+// settle waits until all nodes of a cluster agree again.
+func (b *behind) settle() {
+	if b.cluster == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	defer cancel()
+	if err := b.cluster.Settle(ctx); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// moveSlot takes a partition to another node, key by key under the traffic.
+func (b *behind) moveSlot() {
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	defer cancel()
+	slot := int(key.Slot(fmt.Sprintf("{notes:%d}", b.rng.IntN(4))))
+	from, err := b.cluster.PrimaryOf(ctx, slot)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	nodes := b.cluster.Nodes()
+	at := slices.Index(nodes, from)
+	m, err := b.cluster.BeginMigration(ctx, slot, nodes[(at+1+b.rng.IntN(len(nodes)-1))%len(nodes)])
+	for moved := 1; err == nil && moved > 0; {
+		b.pause(2, 10)
+		moved, err = m.MoveKeys(ctx, 1)
+	}
+	if err == nil {
+		err = m.End(ctx)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.counts.moves++
+	b.settle()
 }
 
 func (b *behind) killDatabase() {
@@ -251,8 +333,18 @@ func (b *behind) killDatabase() {
 }
 
 func (b *behind) flushScripts() {
-	if _, err := b.server.Do(b.t.Context(), "SCRIPT", "FLUSH"); err != nil {
-		b.t.Error(err)
+	do := []func(context.Context, ...string) (any, error){}
+	if b.cluster == nil {
+		do = append(do, b.server.Do)
+	} else {
+		for _, n := range b.cluster.Nodes() {
+			do = append(do, n.Do)
+		}
+	}
+	for _, ask := range do {
+		if _, err := ask(b.t.Context(), "SCRIPT", "FLUSH"); err != nil {
+			b.t.Error(err)
+		}
 	}
 	b.counts.scriptFlushes++
 }
@@ -334,7 +426,7 @@ func (b *behind) halt() []history.Event {
 // drain waits until nothing is pending.
 func (b *behind) drain() {
 	b.t.Helper()
-	j, client, err := journalArg{URL: b.server.URL(), Lease: b.lease}.open(nil)
+	j, client, err := journalArg{URL: b.url, Lease: b.lease}.open(nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}

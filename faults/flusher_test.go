@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redstart-go/redstart/cache/journal"
 	"github.com/redstart-go/redstart/faults/harness"
@@ -69,7 +70,12 @@ func (s *watchedSink) Apply(ctx context.Context, b journal.Batch[int64, note]) (
 	if err := note(applying); err != nil {
 		return nil, err
 	}
-	s.pass(beforeApply)
+	if s.pass(beforeApply) {
+		// As if what it sends had left just before: no deadline stops that any more.
+		sent, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		ctx = sent
+	}
 	refused, err := s.next.Apply(ctx, b)
 	s.batches.Add(1)
 	s.refused.Add(int64(len(refused)))
@@ -90,18 +96,20 @@ func (s *watchedSink) Apply(ctx context.Context, b journal.Batch[int64, note]) (
 	return refused, err
 }
 
-// pass stops whoever comes to the point where one is to stop, until he is let go.
-func (s *watchedSink) pass(point string) {
+// pass stops whoever comes to the point where one is to stop, until he is let go,
+// and says whether it did.
+func (s *watchedSink) pass(point string) bool {
 	s.mu.Lock()
 	if s.point != point {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.point = ""
 	close(s.reached)
 	leave := s.leave
 	s.mu.Unlock()
 	<-leave
+	return true
 }
 
 // reach returns when somebody stands at the point.
