@@ -79,7 +79,7 @@ func (b *behind) happened() {
 		"writers killed": c.clerksKilled, "flushers killed": c.flushersKilled, "flushers killed at named points": c.atPoints,
 		"writers frozen": c.clerksFrozen, "flushers frozen past their lease": c.zombies, "servers killed": c.serverKills,
 		"scripts flushed": c.scriptFlushes,
-		"acknowledged": c.acked, "deletes": c.deletes, "by PutMany": c.many, "changes told again": c.again,
+		"acknowledged":    c.acked, "deletes": c.deletes, "by PutMany": c.many, "changes told again": c.again,
 		"batches refused for their token": c.fenced, "without an answer": c.unsure,
 	}
 	if b.database != nil {
