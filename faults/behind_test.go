@@ -459,8 +459,11 @@ func (b *behind) judge(events []history.Event) (wrong []string) {
 			c.applied++
 		case e.Kind == history.Acked:
 			c.acked++
-			if e.Mark == history.Deletes {
+			switch e.Mark {
+			case history.Deletes:
 				c.deletes++
+			case byPutMany:
+				c.many++
 			}
 		}
 	}

@@ -23,6 +23,9 @@ const (
 	bareSink       = "a sink without guard and fence"
 )
 
+// byPutMany marks a write of PutMany.
+const byPutMany uint8 = 1
+
 // clerkArg sets up a process that writes notes.
 type clerkArg struct {
 	Recipe        string
@@ -161,7 +164,7 @@ func (c *clerk) write(ctx context.Context, caller int) {
 		case n < 3:
 			err = c.ask(history.Deletes, c.some(rng, 1), func(ids []int64, _ []note) error { return c.remove(call, ids[0]) })
 		case n < 6 && c.putMany != nil:
-			err = c.ask(0, c.some(rng, 2+rng.IntN(8)), func(ids []int64, v []note) error { return c.putMany(call, ids, v) })
+			err = c.ask(byPutMany, c.some(rng, 2+rng.IntN(8)), func(ids []int64, v []note) error { return c.putMany(call, ids, v) })
 		default:
 			err = c.ask(0, c.some(rng, 1), func(ids []int64, v []note) error { return c.put(call, ids[0], v[0]) })
 		}

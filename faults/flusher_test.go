@@ -112,14 +112,16 @@ func (s *watchedSink) pass(point string) bool {
 	return true
 }
 
-// reach returns when somebody stands at the point.
+// reach returns when somebody stands at the point, or is told to go.
 func (s *watchedSink) reach(ctx context.Context, point string) (int, error) {
 	s.mu.Lock()
 	s.point, s.reached, s.leave = point, make(chan struct{}), make(chan struct{})
-	reached := s.reached
+	reached, leave := s.reached, s.leave
 	s.mu.Unlock()
 	select {
 	case <-reached:
+		return 0, nil
+	case <-leave:
 		return 0, nil
 	case <-ctx.Done():
 		return 0, ctx.Err()
