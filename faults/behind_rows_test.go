@@ -51,6 +51,9 @@ func TestW2W3WriteBehind(t *testing.T) {
 			return
 		}
 	}
+	if sum.again == 0 || sum.fenced == 0 || sum.unsure == 0 {
+		t.Errorf("%d changes told again, %d for an old token, %d writes without an answer; the runs prove nothing", sum.again, sum.fenced, sum.unsure)
+	}
 	lost, of := 0, 0
 	t.Run(queueInProcess, func(t *testing.T) {
 		b, _ := behindOn(t, seed, all[0], queueInProcess, pg, 4000, 2, 0) // so many that later writes do not hide what is lost
