@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -28,11 +29,10 @@ const reasonBytes = 256
 // bury moves an item to the dead letters. False: there is no room for it.
 func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 	if n := len(it.records) - 1; n > 0 {
-		over := it.records[:n]
-		it.records = append([]record(nil), it.records[n:]...)
-		if err := f.settleOver(over); err != nil {
+		if err := f.settleOver(over{it.raw, it.version(), it.records[:n]}); err != nil {
 			return false, err
 		}
+		it.records = append([]record(nil), it.records[n:]...)
 	}
 	entry := f.p.dead + "-none"
 	if id, known := f.ids[it.raw]; known {
@@ -41,7 +41,7 @@ func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 		}
 	}
 	last := it.records[len(it.records)-1]
-	keys := []string{f.p.state, f.p.log, f.p.newest, f.p.dead, f.p.deadOf, entry}
+	keys := []string{f.p.state, f.p.log, f.p.newest, f.p.dead, f.p.deadOf, entry, f.p.left}
 	args := []string{f.token, it.raw, strconv.FormatInt(last.version, 10), strconv.Itoa(last.size), strconv.Itoa(it.attempts), reason(cause), strconv.Itoa(f.cfg.MaxDead)}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, buryScript, keys, args) })
 	switch {
@@ -55,11 +55,14 @@ func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 	f.drop(it)
 	f.stats.dead.Add(1)
 	f.p.room.Made()
-	f.notify("dead", cause)
+	f.notify("dead", errDead)
 	return true, nil
 }
 
 const noRoom = -2
+
+// errDead is all that events say of the sink's error, which may hold values.
+var errDead = errors.New("the sink would not take a change; see DeadLetters")
 
 // reason is an error's text, cut where a character ends.
 func reason(err error) string {

@@ -149,15 +149,14 @@ func (f *flusher[K, V]) isolate(batch []*item[V]) error {
 }
 
 // blame notes that a change fails. It counts only if the sink is seen to work:
-// now, or since the change failed before. A change that has failed often enough,
+// now, or since the change failed before, or by its own word. A change that has failed often enough,
 // or will for ever, goes to the dead letters.
 func (f *flusher[K, V]) blame(it *item[V], err error, works bool) error {
 	done := f.stats.batches.Load()
-	if works || it.attempts > 0 && done > it.proven {
+	if works || it.failed > 0 && done > it.proven || f.proves() {
 		it.attempts++
-	} else if it.attempts == 0 && it.due.IsZero() {
-		it.attempts = 1
 	}
+	it.failed++
 	it.proven = done
 	if isPermanent(err) || it.attempts >= f.cfg.Attempts {
 		buried, err := f.bury(it, err)
@@ -165,8 +164,19 @@ func (f *flusher[K, V]) blame(it *item[V], err error, works bool) error {
 			return err
 		}
 	}
-	it.due = time.Now().Add(f.backoff(max(it.attempts, 1)))
+	it.due = time.Now().Add(f.backoff(it.failed))
 	return nil
+}
+
+// proves reports whether the sink says that it works.
+func (f *flusher[K, V]) proves() bool {
+	p, ok := f.cfg.Sink.(Prober)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(f.o.ctx, f.cfg.ApplyTimeout)
+	defer cancel()
+	return p.Probe(ctx) == nil
 }
 
 // unreadable sends what cannot be read to the dead letters, and gives the rest.

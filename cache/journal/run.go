@@ -52,7 +52,7 @@ func (r *runner[K, V]) run(ctx context.Context) error {
 		if errors.Is(err, redstart.ErrClosed) {
 			return r.fail("run", "", err)
 		}
-		if err == nil && !r.balance(ctx, members, changed) {
+		if err == nil && len(members) > 0 && !r.balance(ctx, members, changed) {
 			pause = r.cfg.Lease / 10
 		}
 		if room.Sleep(ctx, room.Jitter(pause), changed) != nil {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/room"
 )
 
@@ -53,15 +54,31 @@ func (f *flusher[K, V]) settleSome(some []*item[V]) error {
 	return nil
 }
 
-// settleOver takes out of the log what later changes stand for.
-func (f *flusher[K, V]) settleOver(over []record) error {
-	for len(over) > 0 {
-		n := min(len(over), 5000)
-		if err := f.remove(0, nil, over[:n]); err != nil {
+// over are records of an id for which a later one stands: that of the version, or
+// one after it.
+type over struct {
+	raw     string
+	stands  int64
+	records []record
+}
+
+// settleOver takes out of the log what later changes stand for, as long as these
+// are there.
+func (f *flusher[K, V]) settleOver(all ...over) error {
+	for len(all) > 0 {
+		n := 0
+		var named []string
+		var records []record
+		for n < len(all) && n < 1000 && (n == 0 || len(records)+len(all[n].records) <= 5000) {
+			named = append(named, all[n].raw, strconv.FormatInt(all[n].stands, 10))
+			records = append(records, all[n].records...)
+			n++
+		}
+		if err := f.remove(0, named, records); err != nil {
 			return err
 		}
-		f.stats.superseded.Add(uint64(n))
-		over = over[n:]
+		f.stats.superseded.Add(uint64(len(records)))
+		all = all[n:]
 	}
 	return nil
 }
@@ -84,6 +101,7 @@ func (f *flusher[K, V]) remove(applied int, named []string, all []record) error 
 	if err == nil && n == fenced {
 		return errFenced
 	}
+	f.stale = f.stale || n != int64(len(all))
 	f.p.room.Made()
 	return err
 }
@@ -100,7 +118,7 @@ func (f *flusher[K, V]) insist(do func(ctx context.Context) (int64, error)) (int
 		if err == nil {
 			return n, nil
 		}
-		if f.o.ctx.Err() != nil || errors.Is(err, errCrash) || room.Sleep(f.o.ctx, f.backoff(tries), nil) != nil {
+		if f.o.ctx.Err() != nil || errors.Is(err, errCrash) || errors.Is(err, redstart.ErrClosed) || room.Sleep(f.o.ctx, f.backoff(tries), nil) != nil {
 			return 0, &serverError{err}
 		}
 	}
@@ -133,6 +151,14 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 		case n == fenced:
 			return nil, errFenced
 		case n == 0: // something later stands for it
+			again[r.Index] = true
+			if err := f.settleOver(over{it.raw, it.version() + 1, it.records}); err != nil {
+				return nil, err
+			}
+			f.drop(it)
+			continue
+		case n == forgotten: // what is in the log is to be read anew
+			again[r.Index], f.stale = true, true
 			continue
 		case n == tooHigh:
 			again[r.Index] = true
@@ -144,8 +170,8 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 		// It will be read again, at its new place.
 		again[r.Index] = true
 		f.stats.restamped.Add(1)
-		if over := it.records[:len(it.records)-1]; len(over) > 0 {
-			if err := f.settleOver(over); err != nil {
+		if older := it.records[:len(it.records)-1]; len(older) > 0 {
+			if err := f.settleOver(over{it.raw, n, older}); err != nil {
 				return nil, err
 			}
 		}
@@ -165,6 +191,7 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 
 const (
 	tooHigh    = -2
+	forgotten  = -3
 	maxVersion = 1<<53 - 1
 )
 

@@ -2,13 +2,17 @@
 -- KEYS[1] the state, [2] the log, [3] what is newest: as in put.lua
 -- ARGV[1] the flusher's token, [2] its id, [3] its version, [4] the version that the sink holds
 -- reply: the new version; 0: something later stands for the key, or the change is gone; -1: somebody else has the
---   partition; -2: nothing is above what the sink holds
+--   partition; -2: nothing is above what the sink holds; -3: the server has lost the change, and an older one is newest
 local state = redis.call('HMGET', KEYS[1], 'token', 'last')
 local newest = redis.call('HGET', KEYS[3], ARGV[2])
 if state[1] ~= ARGV[1] then
 	return -1
 end
-if newest and tonumber(string.sub(newest, 1, 16)) ~= tonumber(ARGV[3]) then
+local version = newest and tonumber(string.sub(newest, 1, 16))
+if version and version < tonumber(ARGV[3]) then
+	return -3
+end
+if version and version > tonumber(ARGV[3]) then
 	return 0
 end
 local record = redis.call('XRANGE', KEYS[2], ARGV[3], ARGV[3])[1]
@@ -16,7 +20,7 @@ if not record then
 	return 0
 end
 local clock = redis.call('TIME')
-local version = math.max(clock[1] * 1000000 + clock[2], tonumber(state[2] or '0') + 1, tonumber(ARGV[4]) + 1)
+version = math.max(clock[1] * 1000000 + clock[2], tonumber(state[2] or '0') + 1, tonumber(ARGV[4]) + 1)
 if version >= 9007199254740992 then
 	return -2
 end
