@@ -30,9 +30,9 @@ type journalArg struct {
 var durabilities = map[string]journal.Durability{
 	"":              journal.Memory(),
 	"EverySecond":   journal.EverySecond(),
-	"Replicated(1)": journal.Replicated(1, 200*time.Millisecond),
-	"WaitAOF(0)":    journal.WaitAOF(0, time.Second),
-	"WaitAOF(1)":    journal.WaitAOF(1, time.Second),
+	"Replicated(1)": journal.Replicated(1, 500*time.Millisecond),
+	"WaitAOF(0)":    journal.WaitAOF(0, 3*time.Second),
+	"WaitAOF(1)":    journal.WaitAOF(1, 3*time.Second),
 }
 
 func (a journalArg) config(sink journal.Sink[int64, note]) journal.Config[int64, note] {
