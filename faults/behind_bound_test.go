@@ -138,11 +138,7 @@ func TestW5Bounds(t *testing.T) {
 			ask(t, c, "stop", 0, nil)
 			c.Close()
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		if err := d.journal.Flush(ctx); err != nil {
-			t.Error(err)
-		}
-		cancel()
+		d.flush()
 		for _, f := range d.flushers {
 			ask(t, f, "stop", 0, nil)
 			f.Close()

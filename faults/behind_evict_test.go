@@ -78,18 +78,14 @@ func TestW7Eviction(t *testing.T) {
 			pressed(t, l, "allkeys-random", &lost)
 		}
 	}
-	// A replica that would evict it is its next primary.
-	d := topology.RunSentinel(t, topology.SentinelConfig{Path: launchers(t, form, false)[0].Path})
-	replicas, err := d.Replicas(t.Context())
-	if err != nil {
+	// One node of a cluster is enough to lose a partition.
+	c := topology.RunCluster(t, topology.ClusterConfig{Path: launchers(t, form, false)[0].Path, Replicas: -1})
+	opens(t, "a cluster", journalArg{URL: c.URL(), Lease: time.Second}, true)
+	if _, err := c.Nodes()[2].Do(t.Context(), "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru"); err != nil {
 		t.Fatal(err)
 	}
-	opens(t, "Sentinel", journalArg{URL: d.URL(), Lease: time.Second}, true)
-	if _, err := replicas[0].Do(t.Context(), "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru"); err != nil {
-		t.Fatal(err)
-	}
-	opens(t, "Sentinel, a replica with allkeys-lru", journalArg{URL: d.URL(), Lease: time.Second}, false, "maxmemory-policy")
-	keep(t, form, "W7", servers, "%d attempts to make a journal: refused on allkeys-lru, -lfu and -random with a maxmemory, on a replica of that kind and where INFO is denied, naming maxmemory-policy; accepted on noeviction, volatile-* and without maxmemory, or where the Config says so; on volatile-lru %d keys evicted under pressure and 0 of 1000 records lost (allkeys-random, accepted by AllowEviction: %d)",
+	opens(t, "a cluster, a node with allkeys-lru", journalArg{URL: c.URL(), Lease: time.Second}, false, "maxmemory-policy", c.Nodes()[2].Addr())
+	keep(t, form, "W7", servers, "%d attempts to make a journal: refused on allkeys-lru, -lfu and -random with a maxmemory, on a cluster with one node of that kind and where INFO is denied, naming maxmemory-policy; accepted on noeviction, volatile-* and without maxmemory, or where the Config says so; on volatile-lru %d keys evicted under pressure and 0 of 1000 records lost (allkeys-random, accepted by AllowEviction: %d)",
 		tried+2, evicted, lost)
 }
 
@@ -144,9 +140,7 @@ func pressed(t *testing.T, l redstarttest.Launcher, policy string, lost *int64) 
 		}
 	}
 	d.flusher()
-	if err := d.journal.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d.flush()
 	reportTexts(t, "lost under pressure", history.Unwritten(d.events, d.notes.rows()))
 	return evicted
 }

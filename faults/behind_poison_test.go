@@ -94,6 +94,17 @@ func (d *desk) lag() journal.Lag {
 	return lag
 }
 
+// flush waits until somebody flushes and all is flushed.
+func (d *desk) flush() {
+	d.t.Helper()
+	redstarttest.Eventually(d.t, time.Minute, "somebody flushes", func() bool { return d.lag().Flushers > 0 })
+	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+	defer cancel()
+	if err := d.journal.Flush(ctx); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // dead are the dead letters.
 func (d *desk) dead() (all []journal.DeadLetter[int64, note]) {
 	d.t.Helper()
@@ -188,11 +199,7 @@ func TestW4Poison(t *testing.T) {
 			if err := d.put(t.Context(), records, records+100, func(int64) string { return "later" }); err != nil {
 				t.Fatal(err)
 			}
-			flushed, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			if err := d.journal.Flush(flushed); err != nil {
-				t.Fatal(err)
-			}
+			d.flush()
 			dead, refs := map[uint32]bool{}, []string(nil)
 			for _, letter := range d.dead() {
 				dead[uint32(letter.ID)] = true //nolint:gosec // small
@@ -210,9 +217,7 @@ func TestW4Poison(t *testing.T) {
 			if back, err := d.journal.Replay(t.Context(), refs...); err != nil || back.Again != len(refs) {
 				t.Errorf("replayed %+v, %v", back, err)
 			}
-			if err := d.journal.Flush(flushed); err != nil {
-				t.Fatal(err)
-			}
+			d.flush()
 			looks += stop()
 			reportTexts(t, "not in one place", history.Conserved(d.events, d.notes.rows(), nil, nil))
 			reportTexts(t, "wrong", history.Unwritten(d.events, d.notes.rows()))
