@@ -179,16 +179,13 @@ func flusherRole(raw json.RawMessage) (map[string]harness.Verb, func(), error) {
 		})
 		return flushCounts{sink.batches.Load(), sink.fenced.Load(), sink.failed.Load(), sink.refused.Load()}, ran
 	}
-	return map[string]harness.Verb{
-			"reach": harness.On(sink.reach),
-			"go":    harness.On(sink.letGo),
-			"stop":  harness.On(stop),
-		}, func() {
-			_, _ = stop(ctx, 0)
-			client.Close()
-			_ = db.Close()
-			_ = log.Close()
-		}, nil
+	end := func() {
+		_, _ = stop(ctx, 0)
+		client.Close()
+		_ = db.Close()
+		_ = log.Close()
+	}
+	return map[string]harness.Verb{"reach": harness.On(sink.reach), "go": harness.On(sink.letGo), "stop": harness.On(stop)}, end, nil
 }
 
 // told is what flushers told their sinks.

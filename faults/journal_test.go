@@ -76,8 +76,7 @@ func (a journalArg) open(sink journal.Sink[int64, note]) (*journal.Journal[int64
 
 // errorOf is what an error of PutMany says of one of its ids.
 func errorOf(err error, id int64) error {
-	var each cache.Errors[int64]
-	if errors.As(err, &each) {
+	if each, ok := errors.AsType[cache.Errors[int64]](err); ok {
 		return each[id]
 	}
 	return err

@@ -22,12 +22,12 @@ func TestLostReplyThenNoServer(t *testing.T) {
 			j := journalOn(t, open(t, mini(t), redstart.Config{}), usual(newTable()))
 			puts := 0
 			j.step = func(point string) error {
-				switch {
-				case point == "journal/put before":
+				switch point {
+				case "journal/put before":
 					if puts++; puts > 1 {
 						return &redstart.Error{Outcome: redstart.NotApplied, Err: errors.New("connection refused")}
 					}
-				case point == "journal/put after":
+				case "journal/put after":
 					return &redstart.Error{Outcome: redstart.Unknown, Err: io.EOF}
 				}
 				return nil
