@@ -40,9 +40,9 @@ func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 			entry = k
 		}
 	}
-	last := it.records[len(it.records)-1]
+	last := it.last()
 	keys := []string{f.p.state, f.p.log, f.p.newest, f.p.dead, f.p.deadOf, entry, f.p.left}
-	args := []string{f.token, it.raw, strconv.FormatInt(last.version, 10), strconv.Itoa(last.size), strconv.Itoa(it.attempts), reason(cause), strconv.Itoa(f.cfg.MaxDead)}
+	args := []string{f.token, it.raw, last.place(), strconv.Itoa(last.size), strconv.Itoa(it.attempts), reason(cause), strconv.Itoa(f.cfg.MaxDead)}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, buryScript, keys, args) })
 	switch {
 	case err != nil:

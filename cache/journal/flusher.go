@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -54,7 +55,8 @@ type record struct {
 	nonce   string
 }
 
-func (it *item[V]) version() int64 { return it.records[len(it.records)-1].version }
+func (it *item[V]) last() record   { return it.records[len(it.records)-1] }
+func (it *item[V]) version() int64 { return it.last().version }
 
 // readAtOnce is how many records a read asks for: more would make writers wait.
 const readAtOnce = 100
@@ -73,7 +75,7 @@ var errFenced = errors.New("somebody else has the partition")
 
 // run works until the partition is lost or to be given back.
 func (f *flusher[K, V]) run() {
-	for !f.o.stopped() {
+	for !f.o.Stopped() {
 		more, err := f.read()
 		if err == nil && f.ripe(more) {
 			err = f.flush()
@@ -101,8 +103,8 @@ func (f *flusher[K, V]) wait() {
 	case <-t.C:
 	case <-f.p.poke:
 		f.hurried = true
-	case <-f.o.stopping:
-	case <-f.o.ctx.Done():
+	case <-f.o.Stopping():
+	case <-f.o.Ctx.Done():
 	}
 }
 
@@ -119,7 +121,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 			return false, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(f.o.ctx, f.client.Config().Timeout)
+	ctx, cancel := context.WithTimeout(f.o.Ctx, f.client.Config().Timeout)
 	defer cancel()
 	b := f.client.B()
 	results := f.client.DoMulti(ctx,
@@ -184,7 +186,7 @@ func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 		}
 	}
 	f.gathered++
-	it.records = append(it.records, record{version, size(raw, entry), e.FieldValues["r"]})
+	it.records = append(it.records, record{version, size(raw, entry), nonceOf(e.ID)})
 	var err error
 	it.value, it.deleted, it.broken = *new(V), false, nil
 	if _, known := f.ids[raw]; !known {
@@ -216,6 +218,12 @@ func versionOf(id string) int64 {
 	return v
 }
 
+// nonceOf is the rest of it.
+func nonceOf(id string) string { return id[strings.IndexByte(id, '-')+1:] }
+
+// place is where the record is in the log.
+func (r record) place() string { return strconv.FormatInt(r.version, 10) + "-" + r.nonce }
+
 // thin settles what later changes of keys that wait stand for, so that a key that
 // fails does not fill the log.
 func (f *flusher[K, V]) thin() error {
@@ -234,7 +242,7 @@ func (f *flusher[K, V]) thin() error {
 // which it had better have.
 func (f *flusher[K, V]) ripe(more bool) bool {
 	now := time.Now()
-	if now.Before(f.pause) || f.o.stopped() {
+	if now.Before(f.pause) || f.o.Stopped() {
 		return false
 	}
 	if more && f.fresh < f.cfg.BatchSize && f.gathered < 10*f.cfg.BatchSize && now.Sub(f.since) < f.cfg.BatchWait {
@@ -258,9 +266,9 @@ func (f *flusher[K, V]) flush() error {
 	select {
 	case f.writers <- struct{}{}:
 		defer func() { <-f.writers }()
-	case <-f.o.stopping:
+	case <-f.o.Stopping():
 		return nil
-	case <-f.o.ctx.Done():
+	case <-f.o.Ctx.Done():
 		return nil
 	}
 	defer f.count()
@@ -282,7 +290,7 @@ func (f *flusher[K, V]) flush() error {
 		err = f.deliver(fresh)
 	}
 	for _, it := range late { // what has failed before goes alone
-		if err != nil || f.o.stopped() {
+		if err != nil || f.o.Stopped() {
 			break
 		}
 		if _, there := f.items[it.raw]; there {

@@ -33,7 +33,7 @@ func (f *flusher[K, V]) deliver(batch []*item[V]) error {
 			f.rest()
 			return nil
 		}
-		if f.o.stopped() {
+		if f.o.Stopped() {
 			return nil
 		}
 	}
@@ -49,7 +49,7 @@ func (e *serverError) Unwrap() error { return e.err }
 // ends reports whether an error says nothing about the sink's records.
 func (f *flusher[K, V]) ends(err error) bool {
 	var s *serverError
-	return errors.Is(err, errFenced) || errors.As(err, &s) || f.o.ctx.Err() != nil
+	return errors.Is(err, errFenced) || errors.As(err, &s) || f.o.Ctx.Err() != nil
 }
 
 // ending is the error with which a flush ends; the sink's are no reason to.
@@ -121,7 +121,7 @@ func (f *flusher[K, V]) isolate(batch []*item[V]) error {
 		batch = without(batch, i)
 	}
 	const inVain = 24 // halves down to one of ten thousand, and some more
-	for groups := [][]*item[V]{batch}; works && len(groups) > 0 && failed < inVain && !f.o.stopped(); {
+	for groups := [][]*item[V]{batch}; works && len(groups) > 0 && failed < inVain && !f.o.Stopped(); {
 		group := groups[len(groups)-1]
 		groups = groups[:len(groups)-1]
 		if len(group) == 0 {
@@ -174,7 +174,7 @@ func (f *flusher[K, V]) proves() bool {
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(f.o.ctx, f.cfg.ApplyTimeout)
+	ctx, cancel := context.WithTimeout(f.o.Ctx, f.cfg.ApplyTimeout)
 	defer cancel()
 	return p.Probe(ctx) == nil
 }
@@ -226,7 +226,7 @@ func (f *flusher[K, V]) call(b Batch[K, V]) (refused []Refused, err error) {
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(f.o.ctx, f.cfg.ApplyTimeout)
+	ctx, cancel := context.WithTimeout(f.o.Ctx, f.cfg.ApplyTimeout)
 	defer cancel()
 	refused, err = f.cfg.Sink.Apply(ctx, b)
 	if err == nil {

@@ -86,7 +86,7 @@ func (r *runner[K, V]) balance(ctx context.Context, members []string, changed ch
 	keeps := 0
 	for _, o := range r.owned {
 		if keeps++; keeps > share {
-			o.stop()
+			o.Stop()
 		}
 	}
 	for i := 0; i < len(r.partitions) && len(r.owned) < share && ctx.Err() == nil; i++ {
@@ -125,7 +125,7 @@ func (r *runner[K, V]) flushing(o *owner) {
 	renewing.Go(func() { r.renew(o) })
 	f := newFlusher(r.Journal, o, r.writers)
 	f.run()
-	o.end(errGivenUp)
+	o.End(errGivenUp)
 	renewing.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), r.client.Config().Timeout)
 	defer cancel()
@@ -135,7 +135,7 @@ func (r *runner[K, V]) flushing(o *owner) {
 // leave ends what is under way, and says that this process flushes no more.
 func (r *runner[K, V]) leave() {
 	for _, o := range r.owned {
-		o.stop()
+		o.Stop()
 	}
 	r.work.Wait()
 	_, _ = r.enlist(context.Background(), 0) // else it runs out

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func (f *flusher[K, V]) settleSome(some []*item[V]) error {
 	named := make([]string, 0, 2*len(some))
 	var all []record
 	for _, it := range some {
-		named = append(named, it.raw, strconv.FormatInt(it.version(), 10))
+		named = append(named, it.raw, fmt.Sprintf("%016d%s", it.version(), it.last().nonce))
 		all = append(all, it.records...)
 	}
 	if err := f.remove(len(some), named, all); err != nil {
@@ -95,7 +96,7 @@ func (f *flusher[K, V]) remove(applied int, named []string, all []record) error 
 		strconv.Itoa(bytes), nonces.String(), strconv.Itoa(applied), strconv.Itoa(len(named)/2))
 	args = append(args, named...)
 	for _, r := range all {
-		args = append(args, strconv.FormatInt(r.version, 10))
+		args = append(args, r.place())
 	}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, settleScript, f.p.settle, args) })
 	if err == nil && n == fenced {
@@ -112,13 +113,13 @@ const fenced = -1
 // insist repeats what the server did not answer, while the partition is ours.
 func (f *flusher[K, V]) insist(do func(ctx context.Context) (int64, error)) (int64, error) {
 	for tries := 1; ; tries++ {
-		ctx, cancel := context.WithTimeout(f.o.ctx, f.client.Config().Timeout)
+		ctx, cancel := context.WithTimeout(f.o.Ctx, f.client.Config().Timeout)
 		n, err := do(ctx)
 		cancel()
 		if err == nil {
 			return n, nil
 		}
-		if f.o.ctx.Err() != nil || errors.Is(err, errCrash) || errors.Is(err, redstart.ErrClosed) || room.Sleep(f.o.ctx, f.backoff(tries), nil) != nil {
+		if f.o.Ctx.Err() != nil || errors.Is(err, errCrash) || errors.Is(err, redstart.ErrClosed) || room.Sleep(f.o.Ctx, f.backoff(tries), nil) != nil {
 			return 0, &serverError{err}
 		}
 	}
@@ -130,20 +131,21 @@ var errCrash = errors.New("crashed")
 // judge says what becomes of changes that the sink refused, and gives those of
 // the group that are settled by it.
 //
-// The sink has the very version: it was applied before, and the answer was lost.
-// It has a later one, and so has the journal: that one stands for both. It has a
-// later one and the journal has not: the server lost what it had acknowledged (a
-// failover), and what is newest there is what counts from now on. It gets a
-// version above the sink's.
+// The sink has a later version, and so has the journal: that one stands for both.
+// It has a later one and the journal has not: the server lost what it had
+// acknowledged (a failover), and what is newest there is what counts from now on.
+// It gets a version above the sink's. So does a change whose very version the sink
+// has: most often it was applied before and the answer was lost, and is then
+// written once more; but after a failover the version may be another change's.
 func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], error) {
 	again := map[int]bool{}
 	for _, r := range refused {
 		it := group[r.Index]
-		if r.Stored == it.version() || again[r.Index] {
+		if again[r.Index] {
 			continue
 		}
 		f.p.saw(min(r.Stored, maxVersion))
-		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), strconv.FormatInt(r.Stored, 10)}
+		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), it.last().nonce, strconv.FormatInt(r.Stored, 10)}
 		n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, restampScript, f.p.restamp, args) })
 		switch {
 		case err != nil:

@@ -1,8 +1,8 @@
 -- Takes out of the log what the sink has, and what later changes of the same keys stand for.
 -- KEYS[1] the state, [2] the log, [3] what is newest, [4] what left a moment ago: as in put.lua
 -- ARGV[1] the flusher's token, [2] the greatest version that it has seen, [3] the bytes of the records, [4] their random
---   bytes, [5] how many changes were applied, [6] how many pairs follow: of an id and its version that was applied, or,
---   where none was, that stands for what is taken out; then the versions to take out
+--   digits, [5] how many changes were applied, [6] how many pairs follow: of an id and what was applied, as in KEYS[3],
+--   or, where nothing was, a version that stands for what is taken out; then the places to take out
 -- reply: how many there were; -1: somebody else has the partition; -3: what is to stand for them is not there (any more,
 --   after a failover); nothing was changed then
 local state = redis.call('HMGET', KEYS[1], 'token', 'last', 'bytes', 'applied', 'over', 'left')
@@ -23,7 +23,7 @@ end
 local gone = 0
 local ids = {}
 for i = from, #ARGV do
-	ids[#ids + 1] = ARGV[i] .. '-0'
+	ids[#ids + 1] = ARGV[i]
 	if #ids == 500 or i == #ARGV then
 		gone = gone + redis.call('XDEL', KEYS[2], unpack(ids))
 		ids = {}
@@ -36,7 +36,7 @@ for at = 1, applies and pairsGiven or 0, 500 do
 	end
 	local newest = redis.call('HMGET', KEYS[3], unpack(names))
 	for j, name in ipairs(names) do
-		if newest[j] and tonumber(string.sub(newest[j], 1, 16)) == tonumber(ARGV[6 + 2 * (at + j - 1)]) then
+		if newest[j] and string.sub(newest[j], 1, 32) == ARGV[6 + 2 * (at + j - 1)] then
 			stale[#stale + 1] = name
 		end
 	end
