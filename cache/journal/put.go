@@ -185,7 +185,8 @@ func (j *Journal[K, V]) append(ctx context.Context, w *writing) error {
 	}
 }
 
-// send runs the script, again when its reply was lost.
+// send runs the script, again when its reply was lost. What fails after that is
+// not known not to have been written, whatever the last attempt says of itself.
 func (j *Journal[K, V]) send(ctx context.Context, w *writing) (version int64, err error) {
 	begun := time.Now()
 	w.args[4] = "0"
@@ -197,10 +198,14 @@ func (j *Journal[K, V]) send(ctx context.Context, w *writing) (version int64, er
 			version, err = j.exec(ctx, putScript, w.keys, w.args).AsInt64()
 		}
 		if err == nil || ctx.Err() != nil || n == attempts-1 || !lostReply(err) || errors.Is(err, ErrNotDurable) || time.Since(begun) > retryWithin {
-			return version, answered(err)
+			break
 		}
 		w.args[4] = "1"
 		j.stats.repeated.Add(1)
+	}
+	err = answered(err)
+	if w.args[4] == "1" && redstart.OutcomeOf(err) == redstart.NotApplied {
+		err = &redstart.Error{Op: "redstart/journal: write again", Template: j.name, Outcome: redstart.Unknown, Err: err}
 	}
 	return version, err
 }

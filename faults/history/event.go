@@ -83,6 +83,10 @@ func (l *Log) Add(e Event) error {
 	return err
 }
 
+// Sync returns when everything that was added is on the disk, where it outlasts
+// the machine.
+func (l *Log) Sync() error { return l.f.Sync() }
+
 // Close ends the log.
 func (l *Log) Close() error { return l.f.Close() }
 
