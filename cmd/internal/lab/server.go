@@ -33,20 +33,30 @@ type Server struct {
 
 // Open gives the server that the user chose: a URL, "embedded", or "" for a private redis-server where the machine
 // has one and else the embedded server.
-func Open(ctx context.Context, choice string) (*Server, error) {
+func Open(ctx context.Context, choice string) (*Server, error) { return open(ctx, choice, "") }
+
+// OpenDurable is Open, and a private redis-server has its append-only file on.
+func OpenDurable(ctx context.Context, choice string) (*Server, error) {
+	return open(ctx, choice, "everysec")
+}
+
+func open(ctx context.Context, choice, aof string) (*Server, error) {
 	s := &Server{Close: func() error { return nil }}
 	where := ""
 	switch choice {
 	case "":
 		path, err := redstarttest.Find()
 		if err != nil {
-			return Open(ctx, "embedded")
+			return open(ctx, "embedded", aof)
 		}
-		s.private, err = redstarttest.StartServer(ctx, redstarttest.ServerConfig{Path: path})
+		s.private, err = redstarttest.StartServer(ctx, redstarttest.ServerConfig{Path: path, AOF: aof})
 		if err != nil {
 			return nil, fmt.Errorf("start a private redis-server: %w", err)
 		}
 		s.URL, s.Close, where = s.private.URL(), s.private.Close, ", private"
+		if aof != "" {
+			where += ", AOF " + aof
+		}
 	case "embedded":
 		e, err := embedded.Start(embedded.Config{})
 		if err != nil {
