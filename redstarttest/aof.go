@@ -18,7 +18,7 @@ func (s *Server) Cut(n int64) error {
 	if s.closed {
 		return errServerClosed
 	}
-	if s.proc.running() {
+	if s.proc.Running() {
 		return fmt.Errorf("redstart/redstarttest: cut the append-only file of a running server at %s: call Kill first", s.Addr())
 	}
 	if n < 0 {

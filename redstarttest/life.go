@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redstart-go/redstart/redstarttest/internal/process"
 )
 
 var errPortTaken = errors.New("another program has the port")
@@ -25,7 +27,7 @@ func (s *Server) start(ctx context.Context) error {
 			return fmt.Errorf("redstart/redstarttest: %w", err)
 		}
 	}
-	p, err := startProcess(s.path, s.args(), s.dir, s.logged)
+	p, err := process.Start(s.path, s.args(), s.dir, s.logged, nil)
 	if err != nil {
 		return fmt.Errorf("redstart/redstarttest: start %s: %w", s.path, err)
 	}
@@ -36,26 +38,19 @@ func (s *Server) start(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-p.done:
+		case <-p.Done():
 			log := s.logFrom(from)
 			if strings.Contains(log, "Address already in use") || strings.Contains(log, "Failed listening on port") {
 				return fmt.Errorf("redstart/redstarttest: %s does not start at %s: %w\n%s", s.path, s.Addr(), errPortTaken, log)
 			}
-			return fmt.Errorf("redstart/redstarttest: %s does not start: %w; its log:\n%s", s.path, ended(p), log)
+			return fmt.Errorf("redstart/redstarttest: %s does not start: %w; its log:\n%s", s.path, p.Err(), log)
 		case <-ctx.Done():
-			_ = p.kill()
+			_ = p.Kill()
 			return fmt.Errorf("redstart/redstarttest: %s gives no PONG at %s in time (%w; last answer: %v); its log:\n%s",
 				s.path, s.Addr(), ctx.Err(), answer, s.logFrom(from))
 		case <-time.After(pause):
 		}
 	}
-}
-
-func ended(p *process) error {
-	if p.err != nil {
-		return p.err
-	}
-	return errors.New("it ended at once")
 }
 
 // ready asks for a PONG, and makes sure that it is the started process's: by its
@@ -74,7 +69,7 @@ func (s *Server) ready(ctx context.Context, from int64) (answer any, ok bool) {
 	}
 	info, err := oneshot(one, s.network, s.address(), s.password, []string{"INFO", "server"})
 	if text, isText := info.(string); err == nil && isText {
-		return "PONG of another process", strings.Contains(text, "\nprocess_id:"+strconv.Itoa(s.proc.pid())+"\r")
+		return "PONG of another process", strings.Contains(text, "\nprocess_id:"+strconv.Itoa(s.proc.Pid())+"\r")
 	}
 	return "PONG, but neither INFO nor the log tells whose", strings.Contains(s.logFrom(from), "Ready to accept connections")
 }
@@ -92,7 +87,7 @@ func (s *Server) Kill() error {
 	if s.closed {
 		return errServerClosed
 	}
-	return s.proc.kill()
+	return s.proc.Kill()
 }
 
 // Freeze stops the process with SIGSTOP: the kernel still accepts connections and
@@ -103,7 +98,7 @@ func (s *Server) Freeze() error {
 	if err := s.mustRun("freeze"); err != nil {
 		return err
 	}
-	if err := s.proc.stop(); err != nil {
+	if err := s.proc.Stop(); err != nil {
 		return err
 	}
 	s.frozen = true
@@ -117,7 +112,7 @@ func (s *Server) Continue() error {
 	if err := s.mustRun("continue"); err != nil {
 		return err
 	}
-	if err := s.proc.resume(); err != nil {
+	if err := s.proc.Resume(); err != nil {
 		return err
 	}
 	s.frozen = false
@@ -128,7 +123,7 @@ func (s *Server) mustRun(verb string) error {
 	if s.closed {
 		return errServerClosed
 	}
-	if !s.proc.running() {
+	if !s.proc.Running() {
 		return fmt.Errorf("redstart/redstarttest: %s the server at %s: it is not running; call Restart first", verb, s.Addr())
 	}
 	return nil
@@ -166,9 +161,9 @@ func (s *Server) Restart(ctx context.Context) error {
 // down ends the process, whatever state it is in.
 func (s *Server) down() error {
 	if s.frozen { // a stopped process does not see SIGTERM
-		return s.proc.kill()
+		return s.proc.Kill()
 	}
-	return s.proc.end(endWithin)
+	return s.proc.End(endWithin)
 }
 
 // Close ends the server with SIGTERM, after 5 s (or at once when it is frozen) with

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redstart-go/redstart/redstarttest/internal/process"
 )
 
 const (
@@ -61,7 +63,7 @@ type Server struct {
 	remove   []string // folders of ours
 
 	mu     sync.Mutex
-	proc   *process // the last one started
+	proc   *process.Process // the last one started
 	frozen bool
 	closed bool
 	logged *os.File
@@ -246,7 +248,7 @@ func (s *Server) Version() string { return s.version }
 func (s *Server) Pid() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.proc.pid()
+	return s.proc.Pid()
 }
 
 // Log is what the server has logged since StartServer, over all restarts; "" after

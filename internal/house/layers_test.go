@@ -16,7 +16,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"commands, plug-ins, test modules", []string{"cmd", "lint", "observe", "faults", "bench", "examples"}},
-	{"tools and adapters", []string{"doctor", "advise", "sqlcache", "limit/httplimit"}},
+	{"tools and adapters", []string{"doctor", "advise", "sqlcache", "limit/httplimit", "cache/journal/sqlsink"}},
 	{"patterns", []string{
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
@@ -35,7 +35,10 @@ var layers = []struct {
 		"internal/schema", "internal/turns", "internal/flight",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
-	{"servers", []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}},
+	{"servers", []string{
+		"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology", "redstarttest/database",
+		"redstarttest/internal/process",
+	}},
 }
 
 // drawn are the arrows between neighbours that the drawing shows.
@@ -47,11 +50,14 @@ var drawn = []arrow{
 	{"internal/nearby", "internal/entry"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
+	{"redstarttest/database", "redstarttest"},
+	{"redstarttest/database", "redstarttest/internal/process"},
+	{"redstarttest", "redstarttest/internal/process"},
 }
 
 // servers are for commands and tests. A service that links a pattern must not get them, so no package of the
 // root module imports them, low as they stand.
-var servers = []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology"}
+var servers = []string{"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology", "redstarttest/database"}
 
 // tools serve the tree itself: they import nothing of it and nothing imports them.
 var tools = []string{"internal/house", "internal/testsum"}

@@ -25,6 +25,7 @@ const (
 	porcupine = "github.com/anishathalye/porcupine"
 	sqlite    = "modernc.org/sqlite"
 	pgx       = "github.com/jackc/pgx/v5"
+	gomysql   = "github.com/go-sql-driver/mysql"
 )
 
 var allowed = map[string]dependencies{
@@ -53,7 +54,7 @@ var allowed = map[string]dependencies{
 		tests: []string{goleak, rapid, "github.com/rogpeppe/go-internal", "github.com/chromedp/chromedp", "github.com/chromedp/cdproto"},
 	},
 	// The fault matrix is nothing but tests; its harness may use what they use.
-	"faults": {code: []string{rueidis, sqlite, pgx, goleak, rapid, porcupine}},
+	"faults": {code: []string{rueidis, sqlite, pgx, gomysql, goleak, rapid, porcupine}},
 	// The peers that Redstart is measured beside.
 	"bench": {code: []string{
 		rueidis, sqlite, pgx, goleak,
