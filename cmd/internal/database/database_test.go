@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	servers "github.com/redstart-go/redstart/redstarttest/database"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -100,15 +102,14 @@ func TestWrongChoices(t *testing.T) {
 	}
 }
 
-// TestPostgres runs on the server whose URL is given: the lab never starts one.
 func TestPostgres(t *testing.T) {
-	url := os.Getenv("REDSTART_TEST_POSTGRES")
-	if url == "" {
-		t.Skip("needs REDSTART_TEST_POSTGRES, the URL of a PostgreSQL")
-	}
-	p, err := Make(t.Context(), url, true)
+	given := servers.RunPostgres(t, servers.Config{})
+	p, err := Make(t.Context(), given.DSN(), true)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.HasPrefix(p.Label, "PostgreSQL 1") || !strings.HasSuffix(p.Label, ", a schema of its own") {
+		t.Errorf("label %q", p.Label)
 	}
 	fill(t, p.Place)
 	if name, err := names(t.Context(), p.Place, "SELECT name FROM things WHERE id = ? AND name = ?", 1, "one"); name != "one" || err != nil {
@@ -117,7 +118,7 @@ func TestPostgres(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	away := Place{Kind: Postgres, URL: url}
+	away := Place{Kind: Postgres, URL: given.DSN()}
 	if _, err := names(t.Context(), away, "SELECT schema_name FROM information_schema.schemata WHERE schema_name = ?", p.Schema); !errors.Is(err, sql.ErrNoRows) {
 		t.Errorf("the schema is left: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/database"
 
 	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/report"
@@ -81,6 +82,14 @@ func TestGivenServerIsLeftAsItWas(t *testing.T) {
 	}
 	if files, err := filepath.Glob(filepath.Join(os.TempDir(), "redstart-lab-*")); err != nil || len(files) > 0 {
 		t.Logf("files in the temporary folder (of others too): %v, %v", files, err)
+	}
+}
+
+func TestSessionsPostgres(t *testing.T) {
+	given := database.RunPostgres(t, database.Config{})
+	rep := mustShow(t, lab.Options{Requests: 1500, Database: given.DSN()})
+	if !strings.Contains(rep.Server, "; PostgreSQL 1") || !strings.HasSuffix(rep.Server, ", a schema of its own") {
+		t.Errorf("server %q", rep.Server)
 	}
 }
 
