@@ -14,6 +14,7 @@ import (
 
 	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/lab/locks"
+	"github.com/redstart-go/redstart/cmd/internal/lab/musicstore"
 	"github.com/redstart-go/redstart/cmd/internal/lab/ratelimit"
 	"github.com/redstart-go/redstart/cmd/internal/lab/sessions"
 	"github.com/redstart-go/redstart/cmd/internal/lab/webcache"
@@ -54,6 +55,11 @@ func experiments() []experiment {
   redstart lab session-store --database postgres://user:password@localhost/test
   redstart lab session-store --requests 20000 --rate 5000
   redstart lab session-store --redis redis://localhost:6379 --json`},
+		{musicstore.Scenario{}, queryFlags, 0, musicstore.Workers, `
+  redstart lab sql-cache --report lab.html
+  redstart lab sql-cache --database chinook.sqlite
+  redstart lab sql-cache --database postgres://user:password@localhost/test --db-latency 0
+  redstart lab sql-cache --redis redis://localhost:6379 --json`},
 	}
 }
 
@@ -135,8 +141,12 @@ func cacheFlags(f *labFlags, cmd *cobra.Command) {
 	p.StringVar(&f.fault, "fault", f.fault, "a `FAULT` of the server in the middle of the traffic: none, kill or freeze")
 	p.BoolVar(&f.Near, "near", false, "also with Redstart's near tier, which keeps values in each process")
 	p.BoolVar(&f.Refresh, "refresh", false, "also with refresh-ahead, as tutorials print it and as Redstart does it")
-	p.DurationVar(&f.Latency, "db-latency", 2*time.Millisecond, "latency of one query of the database")
+	latencyFlag(f, cmd)
 	p.DurationVar(&f.TTL, "ttl", 2*time.Second, "how long cached values live, in whole seconds")
+}
+
+func latencyFlag(f *labFlags, cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.Latency, "db-latency", 2*time.Millisecond, "latency of one query of the database")
 }
 
 func limitFlags(f *labFlags, cmd *cobra.Command) {
@@ -159,6 +169,12 @@ func databaseFlag(f *labFlags, cmd *cobra.Command) {
 func sessionFlags(f *labFlags, cmd *cobra.Command) {
 	databaseFlag(f, cmd)
 	cmd.Flags().IntVar(&f.Requests, "requests", sessions.Writes, "how many writes")
+}
+
+func queryFlags(f *labFlags, cmd *cobra.Command) {
+	databaseFlag(f, cmd)
+	latencyFlag(f, cmd)
+	cmd.Flags().IntVar(&f.Requests, "requests", musicstore.Reads, "how many queries")
 }
 
 // check validates what pflag cannot, and translates to what Options means by zero and negative.

@@ -63,7 +63,7 @@ func mustShow(t *testing.T, o lab.Options) *report.Report {
 func TestSessionsEmbedded(t *testing.T) {
 	rep := mustShow(t, lab.Options{Redis: "embedded", Requests: 2000})
 	if !strings.HasPrefix(rep.Server, "embedded, in this process; SQLite 3.") || rep.Scenario != "session-store" || !strings.HasPrefix(rep.Input.String(), "2,000 writes, ") {
-		t.Errorf("report %+v", rep)
+		t.Errorf("server %q, input %v", rep.Server, rep.Input)
 	}
 	if len(rep.Figures) != 5 || len(rep.Table.Rows) != 2 || !strings.HasSuffix(rep.Headline, "With Redstart it lacked none.") {
 		t.Errorf("%d figures, headline %q", len(rep.Figures), rep.Headline)
