@@ -50,5 +50,8 @@ var (
 // errSoft is the end of a reader's patience; he looks for the old value.
 var errSoft = errors.New("the load takes longer than Config.SoftTimeout")
 
+// errOther: an entry that this cache cannot read.
+var errOther = errors.New("the entry was written by another codec, or for another shape of the type")
+
 // errDisturbed: a tag of a result was invalidated while it was being loaded.
 var errDisturbed = errors.New("a tag was invalidated during the load")

@@ -1,6 +1,12 @@
 package journal
 
-import "time"
+import (
+	"cmp"
+	"time"
+
+	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/commit"
+)
 
 // Durability is what a write waits for before it is acknowledged: [Memory],
 // [EverySecond], [Replicated] or [WaitAOF]. The zero Durability is Memory.
@@ -57,3 +63,7 @@ func (d Durability) check(bad func(field, format string, args ...any)) {
 
 // waits reports whether a write waits for more than the script's answer.
 func (d Durability) waits() bool { return d.level == replicated || d.level == waitAOF }
+
+func (d Durability) terms(c *redstart.Client) commit.Terms {
+	return commit.Terms{Disks: d.disks, Replicas: d.replicas, Within: cmp.Or(d.within, c.Config().Timeout)}
+}

@@ -3,122 +3,90 @@ package journal
 import (
 	"context"
 	"errors"
-	"iter"
-	"time"
+	"fmt"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/commit"
+	"github.com/redstart-go/redstart/internal/ids"
+	"github.com/redstart-go/redstart/key"
 )
 
 // Journal caches values and brings them to a database behind the writer's back.
 // It is shared by all goroutines. See the package's documentation for its
 // promises.
 type Journal[K comparable, V any] struct {
-	client *redstart.Client
-	cfg    Config[K, V]
-	cache  *cache.Cache[K, V]
+	client     *redstart.Client
+	cfg        Config[K, V]
+	name       string // for errors
+	members    string // the key of those who flush
+	partitions []*partition
+	text       func(K) (string, error)
+	key        func(K) (string, error) // of an entry
+	cache      *cache.Cache[K, V]
+	stats      counters
+	bounds     [2][]string // what scripts are told of the bounds: usually, and of a write beyond them
+
+	step func(point string) error // a test's; see exec
 }
 
-var errUnfinished = errors.New("not written yet")
-
-// New makes a journal on the client. It asks every node for its eviction policy,
-// and with Durability for its AOF, within the client's DialTimeout.
+// New makes a journal on the client. It asks every node for its eviction policy
+// and, where Durability needs it, for its AOF, within the client's DialTimeout:
+// a server that may evict the journal is refused (ErrEviction), and so is one
+// whose AOF is off, or that has no WAITAOF (redstart.ErrUnsupported).
 func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Journal[K, V], error) {
-	return nil, errUnfinished
+	cfg, wrong := cfg.withDefaults()
+	client = client.OnPrimary()
+	j := &Journal[K, V]{client: client, cfg: cfg, name: cfg.Name}
+	prefix := ""
+	if ns := client.Config().Namespace; ns != "" {
+		prefix = ns + ":"
+	}
+	j.members = prefix + "{" + cfg.Name + ":members}:%members"
+	for n := range max(min(cfg.Partitions, maxPartitions), 1) {
+		p := newPartition(prefix, cfg.Name, n)
+		p.commit = &commit.Group{Client: client, Script: putText, Terms: cfg.Durability.terms(client), Mark: p.state}
+		j.partitions = append(j.partitions, p)
+	}
+	j.text = func(K) (string, error) { return "", nil }
+	if cfg.Cache.Args == nil {
+		if j.text = ids.Text[K](); j.text == nil {
+			wrong = errors.Join(wrong, fmt.Errorf("redstart/journal: config: Cache.Args: is missing; a %T does not say how it is written as text", *new(K)))
+		}
+	}
+	of := cfg.Cache
+	if of.Key != "" {
+		of.Key = "{" + cfg.Name + ":<" + placeholder + ">}:" + of.Key
+	}
+	of.Args = j.args(cfg.Cache.Args)
+	j.reads(&of)
+	var err error
+	if wrong == nil {
+		if j.cache, err = cache.New(client, of); err == nil {
+			template := key.MustParse(prefix + of.Key) // the cache has parsed it
+			j.key = func(id K) (string, error) { return template.Key(of.Args(id)...) }
+		}
+	}
+	if err = errors.Join(wrong, err); err != nil {
+		return nil, err
+	}
+	j.bounds = j.limits()
+	if err := j.admit(); err != nil {
+		return nil, j.fail("new", "", err)
+	}
+	return j, nil
 }
 
-// Put stores a value, which is read back at once, and acknowledges when the
-// journal has it.
-func (j *Journal[K, V]) Put(ctx context.Context, id K, v V) error { return errUnfinished }
+// placeholder is the name of the partition in the entries' template.
+const placeholder = "journal-partition"
 
-// PutMany is Put for many.
-func (j *Journal[K, V]) PutMany(ctx context.Context, values iter.Seq2[K, V]) error { return errUnfinished }
-
-// Delete makes a key absent.
-func (j *Journal[K, V]) Delete(ctx context.Context, id K) error { return errUnfinished }
-
-// Get gives the newest value.
-func (j *Journal[K, V]) Get(ctx context.Context, id K) (v V, err error) { return v, errUnfinished }
-
-// Cache is the cache that holds the entries, for reads of other kinds.
+// Cache is the cache of the entries, for reads of other kinds (GetMany,
+// GetEntry). Its Set and Invalidate concern what is cached alone: the next read
+// of what is pending has what is pending.
 func (j *Journal[K, V]) Cache() *cache.Cache[K, V] { return j.cache }
 
-// Flush waits until all that was acknowledged before has been applied, or has
-// gone to the dead letters.
-func (j *Journal[K, V]) Flush(ctx context.Context) error { return errUnfinished }
-
-// Run brings changes to the sink until ctx ends, then finishes what is under way.
-func (j *Journal[K, V]) Run(ctx context.Context) error { return errUnfinished }
-
-// Lag is what is pending, at the server.
-type Lag struct {
-	Records int64         // pending
-	Bytes   int64         // of these
-	Oldest  time.Duration // age of the oldest of them
-	Dead    int64         // dead letters
-
-	// Since the journal's keys were made: Acked = Applied + Superseded + Dropped +
-	// Dead + Records, at any moment.
-	Acked      int64 // acknowledged records
-	Applied    int64 // that the sink has
-	Superseded int64 // in whose place the sink got a later one of the same key
-	Dropped    int64 // dead letters that Drop removed
-
-	Flushers int // processes with a Run under way
-	Unowned  int // partitions that none of them has
-}
-
-// Lag tells what is pending. One script for each partition, in one round trip a
-// node.
-func (j *Journal[K, V]) Lag(ctx context.Context) (Lag, error) { return Lag{}, errUnfinished }
-
-// DeadLetter is a change that the sink would not take.
-type DeadLetter[K comparable, V any] struct {
-	Change[K, V]
-	Ref      string // for Replay and Drop
-	Reason   string // the sink's error, cut to 256 bytes
-	Attempts int
-	Dead     time.Time // since when, by the server's clock
-	Raw      []byte    // the entry, where it can no longer be read (Err of the pair)
-}
-
-// DeadLetters gives them, partition by partition, the oldest of each first.
-func (j *Journal[K, V]) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter[K, V], error] {
-	return func(yield func(DeadLetter[K, V], error) bool) { yield(DeadLetter[K, V]{}, errUnfinished) }
-}
-
-// Replayed says what became of dead letters.
-type Replayed struct {
-	Again      int // pending again, as the newest of their keys
-	Superseded int // not tried again, since a later change of the key was acknowledged
-	Gone       int // that are not there (any more)
-}
-
-// Replay brings dead letters back into the journal.
-func (j *Journal[K, V]) Replay(ctx context.Context, refs ...string) (Replayed, error) {
-	return Replayed{}, errUnfinished
-}
-
-// Drop gives dead letters up for good, and says how many there were.
-func (j *Journal[K, V]) Drop(ctx context.Context, refs ...string) (int, error) { return 0, errUnfinished }
-
-// Stats are counts since the journal was made, in this process.
-type Stats struct {
-	Puts        uint64 // records acknowledged to this process, Deletes included
-	Repeated    uint64 // scripts sent again after a lost reply
-	Blocked     uint64 // writes that found the journal full
-	Direct      uint64 // writes of WriteDirectly that waited for the sink
-	Batches     uint64 // calls of Sink.Apply that succeeded
-	Failures    uint64 // that failed
-	Applied     uint64 // changes that the sink took, or had
-	Superseded  uint64 // records in whose place a later one was applied
-	Dead        uint64 // changes sent to the dead letters
-	Restamped   uint64 // changes that the sink refused and that got a later version
-	Fenced      uint64 // partitions given up since somebody else had them
-	Partitions  int    // this process has now
-	BackingOff  int    // keys that wait after a failure
-	SinkFailing bool   // the last call of Sink.Apply failed as a whole
-}
-
-// Stats gives the counts so far.
-func (j *Journal[K, V]) Stats() Stats { return Stats{} }
+// Get gives the newest value: what is cached, else what is pending for the id,
+// else what Load gives. cache.ErrNotFound says that there is none. It costs and
+// promises what cache.Cache.Get does, a miss one script more. While the server is
+// away only what the near tier keeps is served: nobody else knows what is pending.
+func (j *Journal[K, V]) Get(ctx context.Context, id K) (V, error) { return j.cache.Get(ctx, id) }

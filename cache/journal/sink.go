@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/commit"
+	"github.com/redstart-go/redstart/internal/keeps"
 )
 
 // Change is what a sink is told of a key: its last operation.
@@ -61,7 +63,9 @@ type Sink[K comparable, V any] interface {
 type SinkFunc[K comparable, V any] func(ctx context.Context, b Batch[K, V]) ([]Refused, error)
 
 // Apply calls the function.
-func (f SinkFunc[K, V]) Apply(ctx context.Context, b Batch[K, V]) ([]Refused, error) { return f(ctx, b) }
+func (f SinkFunc[K, V]) Apply(ctx context.Context, b Batch[K, V]) ([]Refused, error) {
+	return f(ctx, b)
+}
 
 // RecordError is a sink's error about one change of the batch: the others were
 // not written either, and will be tried without it.
@@ -71,7 +75,9 @@ type RecordError struct {
 }
 
 // Error says which change and why.
-func (e *RecordError) Error() string { return fmt.Sprintf("change %d of the batch: %v", e.Index, e.Err) }
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("change %d of the batch: %v", e.Index, e.Err)
+}
 
 // Unwrap gives the cause.
 func (e *RecordError) Unwrap() error { return e.Err }
@@ -112,7 +118,7 @@ var (
 	// ErrNotDurable: the record is in the journal, where it will be applied, but
 	// as many replicas or disks as Config.Durability asks for have not confirmed
 	// it; a failover or a crash may still lose it.
-	ErrNotDurable error = &denial{"written, but not confirmed as durable", redstart.Unknown}
+	ErrNotDurable = commit.ErrUnconfirmed
 	// ErrUnapplied: with WriteDirectly the context ended before the sink had the
 	// change. It is in the journal and will be applied.
 	ErrUnapplied error = &denial{"written to the journal, not to the sink yet", redstart.Applied}
@@ -120,7 +126,7 @@ var (
 	// way.
 	ErrNoFlusher error = &denial{"no process runs a flusher", redstart.NotApplied}
 	// ErrEviction: the server may evict the journal, or does not say whether it may.
-	ErrEviction error = &denial{"the server may evict the journal", redstart.NotApplied}
+	ErrEviction = keeps.ErrEviction
 )
 
 // denial is an answer with an outcome of its own.

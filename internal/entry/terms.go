@@ -102,6 +102,13 @@ func (t *Terms[K, V]) Set(ctx context.Context, r *source.Result[V], s *stamp.Sam
 	return raw, ttl + t.Beyond(ttl), err
 }
 
+// SetAbsent makes the entry that says that there is nothing, and says how long
+// it is to stand.
+func (t *Terms[K, V]) SetAbsent(said time.Duration, s *stamp.Sampling) (raw []byte, ttl time.Duration) {
+	ttl = lives(said, t.NegativeTTL)
+	return t.EncodeAbsent(About{TTL: ttl, Tags: s.Tags}), ttl
+}
+
 // Product makes the entry of what a load gave, a value or "not found", and says
 // how long it is to stand. old is what the load was given. quiet is false when
 // a tag of the result was, or may have been, invalidated meanwhile: the entry

@@ -24,7 +24,7 @@ var layers = []struct {
 	{"what a pattern is made of", []string{"internal/nearby", "internal/entry"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
-		"internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
+		"internal/commit", "internal/keeps", "internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
 		"internal/source",
 	}},
 	{"the client", []string{"."}},
@@ -32,7 +32,7 @@ var layers = []struct {
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
-		"internal/schema", "internal/turns", "internal/flight",
+		"internal/schema", "internal/turns", "internal/flight", "internal/room",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{
@@ -44,6 +44,7 @@ var layers = []struct {
 // drawn are the arrows between neighbours that the drawing shows.
 var drawn = []arrow{
 	{"session", "cache/journal"},
+	{"cache/journal", "cache"},
 	{"index", "document"},
 	{"internal/replicas", "internal/conn"},
 	{"internal/near", "internal/wake"},

@@ -133,3 +133,24 @@ func (k Keys[K]) All(ids []K, at []int, refused func(i int, err error)) []string
 	}
 	return keys
 }
+
+// Text says how an id is written where nothing else says so: as it is, in digits,
+// or as it says itself. It is nil where it cannot be.
+func Text[K comparable]() func(K) (string, error) {
+	t := reflect.TypeFor[K]()
+	switch t.Kind() {
+	case reflect.String:
+		return func(id K) (string, error) { return *(*string)(unsafe.Pointer(&id)), nil }
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return func(id K) (string, error) { return strconv.FormatInt(reflect.ValueOf(id).Int(), 10), nil }
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return func(id K) (string, error) { return strconv.FormatUint(reflect.ValueOf(id).Uint(), 10), nil }
+	}
+	if !t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return nil
+	}
+	return func(id K) (string, error) {
+		text, err := any(id).(encoding.TextMarshaler).MarshalText()
+		return string(text), err
+	}
+}

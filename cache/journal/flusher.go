@@ -1,0 +1,269 @@
+package journal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/redstart-go/redstart/internal/room"
+)
+
+// flusher brings a partition's changes to the sink. One goroutine has it.
+type flusher[K comparable, V any] struct {
+	*Journal[K, V]
+	o       *owner
+	p       *partition
+	token   string
+	writers chan struct{}
+
+	cursor   int64               // the version up to which the log was read
+	items    map[string]*item[V] // by id: what was read and is not settled
+	ids      map[string]K
+	fresh    int       // of items, those that may go at once
+	since    time.Time // when the first of these was read
+	mark     int64     // a version that somebody waits for
+	hurried  bool      // somebody in this process does
+	failures int       // calls that failed as a whole, one after the other
+	pause    time.Time // until which the sink has peace after them
+}
+
+// item is what is pending of a key.
+type item[V any] struct {
+	raw      string // the id's bytes
+	value    V
+	deleted  bool
+	broken   error    // why the entry cannot be read
+	records  []record // all that were read, the last one is what counts
+	attempts int      // that failed while others succeeded
+	due      time.Time
+	proven   uint64 // how often the sink had succeeded when it last failed
+}
+
+// record is one in the log.
+type record struct {
+	version int64
+	size    int
+	nonce   string
+}
+
+func (it *item[V]) version() int64 { return it.records[len(it.records)-1].version }
+
+// readAtOnce is how many records a read asks for: more would make writers wait.
+const readAtOnce = 100
+
+// held is how many keys of a partition are in memory at most, most of them since
+// they fail.
+func (f *flusher[K, V]) held() int { return 10*f.cfg.BatchSize + 1000 }
+
+func newFlusher[K comparable, V any](j *Journal[K, V], o *owner, writers chan struct{}) *flusher[K, V] {
+	return &flusher[K, V]{Journal: j, o: o, p: o.p, token: strconv.FormatInt(o.token, 10), writers: writers,
+		items: map[string]*item[V]{}, ids: map[string]K{}}
+}
+
+// errFenced: somebody else has the partition.
+var errFenced = errors.New("somebody else has the partition")
+
+// run works until the partition is lost or to be given back.
+func (f *flusher[K, V]) run() {
+	for !f.o.stopped() {
+		more, err := f.read()
+		if err == nil && f.ripe() {
+			err = f.flush()
+		}
+		switch {
+		case errors.Is(err, errFenced):
+			f.stats.fenced.Add(1)
+			return
+		case more && err == nil:
+			continue
+		}
+		f.wait()
+	}
+}
+
+// wait sleeps until there may be something to do.
+func (f *flusher[K, V]) wait() {
+	d := max(min(f.cfg.BatchWait/10, 100*time.Millisecond), time.Millisecond)
+	if f.fresh > 0 {
+		d = min(d, max(time.Until(f.since.Add(f.cfg.BatchWait)), 0))
+	}
+	t := time.NewTimer(room.Jitter(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.p.poke:
+		f.hurried = true
+	case <-f.o.stopping:
+	case <-f.o.ctx.Done():
+	}
+}
+
+// read takes the next records out of the log; more says that there may be others.
+func (f *flusher[K, V]) read() (more bool, err error) {
+	if len(f.items) >= f.held() || f.fresh >= f.cfg.BatchSize {
+		return false, nil
+	}
+	if f.step != nil {
+		if err := f.step("journal/read before"); err != nil {
+			return false, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(f.o.ctx, f.client.Config().Timeout)
+	defer cancel()
+	b := f.client.B()
+	results := f.client.DoMulti(ctx,
+		b.Hmget().Key(f.p.state).Field("token", "flush").Build(),
+		b.Xrange().Key(f.p.log).Start(strconv.FormatInt(f.cursor+1, 10)).End("+").Count(readAtOnce).Build())
+	state, err := results[0].AsStrSlice()
+	if err != nil {
+		return false, err
+	}
+	entries, err := results[1].AsXRange()
+	if err != nil {
+		return false, err
+	}
+	if len(state) != 2 || state[0] != f.token {
+		return false, errFenced
+	}
+	f.mark, _ = strconv.ParseInt(state[1], 10, 64)
+	for i := range entries {
+		f.gather(&entries[i])
+	}
+	return len(entries) == readAtOnce, f.thin()
+}
+
+// gather notes a record as the last of its key.
+func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
+	raw, entry := e.FieldValues["k"], e.FieldValues["v"]
+	version := versionOf(e.ID)
+	f.cursor = version
+	f.p.saw(version)
+	it := f.items[raw]
+	if it == nil {
+		it = &item[V]{raw: raw}
+		f.items[raw] = it
+		if f.fresh++; f.fresh == 1 {
+			f.since = time.Now()
+		}
+	}
+	it.records = append(it.records, record{version, size(raw, entry), e.FieldValues["r"]})
+	var err error
+	it.value, it.deleted, it.broken = *new(V), false, nil
+	if _, known := f.ids[raw]; !known {
+		if f.ids[raw], err = f.cfg.IDs.Decode([]byte(raw)); err != nil {
+			delete(f.ids, raw)
+			it.broken = errID
+			return
+		}
+	}
+	if it.value, it.deleted, it.broken = f.cache.Open([]byte(entry)); it.broken != nil {
+		it.broken = errEntry
+	}
+}
+
+var (
+	errID    = errors.New("Config.IDs cannot read the id")
+	errEntry = errors.New("the entry was written by another codec, or for another shape of the type")
+)
+
+// versionOf is a version in an id of a stream.
+func versionOf(id string) int64 {
+	for i := range len(id) {
+		if id[i] == '-' {
+			id = id[:i]
+			break
+		}
+	}
+	v, _ := strconv.ParseInt(id, 10, 64)
+	return v
+}
+
+// thin settles what later changes of keys that wait stand for, so that a key that
+// fails does not fill the log.
+func (f *flusher[K, V]) thin() error {
+	var over []record
+	for _, it := range f.items {
+		if !it.due.IsZero() && len(it.records) > 1 {
+			n := len(it.records) - 1
+			over = append(over, it.records[:n]...)
+			it.records = append([]record(nil), it.records[n:]...)
+		}
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	return f.settleOver(over)
+}
+
+// ripe reports whether a batch is to go.
+func (f *flusher[K, V]) ripe() bool {
+	now := time.Now()
+	if now.Before(f.pause) || f.o.stopped() {
+		return false
+	}
+	hurried := f.hurried
+	f.hurried = false
+	if f.fresh > 0 && (hurried || f.fresh >= f.cfg.BatchSize || now.Sub(f.since) >= f.cfg.BatchWait) {
+		return true
+	}
+	for _, it := range f.items {
+		if it.due.IsZero() && it.records[0].version <= f.mark || !it.due.IsZero() && !now.Before(it.due) {
+			return true
+		}
+	}
+	return false
+}
+
+// flush applies what may go, a batch of it.
+func (f *flusher[K, V]) flush() error {
+	select {
+	case f.writers <- struct{}{}:
+		defer func() { <-f.writers }()
+	case <-f.o.stopping:
+		return nil
+	case <-f.o.ctx.Done():
+		return nil
+	}
+	now := time.Now()
+	batch := make([]*item[V], 0, min(len(f.items), f.cfg.BatchSize))
+	for _, it := range f.items {
+		if it.due.IsZero() || !now.Before(it.due) {
+			batch = append(batch, it)
+		}
+	}
+	slices.SortFunc(batch, func(a, b *item[V]) int { return cmp.Compare(a.records[0].version, b.records[0].version) })
+	if len(batch) > f.cfg.BatchSize {
+		batch = batch[:f.cfg.BatchSize]
+	}
+	slices.SortFunc(batch, func(a, b *item[V]) int { return cmp.Compare(a.version(), b.version()) })
+	batch, err := f.unreadable(batch)
+	if err == nil && len(batch) > 0 {
+		err = f.deliver(batch)
+	}
+	f.count()
+	return err
+}
+
+// count notes how many items may go at once.
+func (f *flusher[K, V]) count() {
+	waiting := 0
+	for _, it := range f.items {
+		if !it.due.IsZero() {
+			waiting++
+		}
+	}
+	f.stats.backing(f.p.number, waiting)
+	f.fresh = len(f.items) - waiting
+	f.since = time.Now()
+}
+
+// drop forgets an item that has been settled.
+func (f *flusher[K, V]) drop(it *item[V]) {
+	delete(f.items, it.raw)
+	delete(f.ids, it.raw)
+}
