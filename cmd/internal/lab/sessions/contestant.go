@@ -39,7 +39,7 @@ type stand struct {
 	Place     database.Place `json:"place"`
 }
 
-func recipes() []recipe { return []recipe{queueRecipe()} }
+func recipes() []recipe { return []recipe{queueRecipe(), ours()} }
 
 // all has the writer beside whom they are measured, too.
 func all() []recipe { return append(recipes(), directRecipe()) }
