@@ -163,7 +163,7 @@ func (c *keyed) Read(ctx context.Context, tx *sql.Tx, p page) (answer []row, err
 		return nil, err
 	}
 	commands := rueidis.Commands{c.client.B().Set().Key(key).Value(rueidis.BinaryString(raw)).Ex(ttl).Build()}
-	for _, t := range p.query.tables {
+	for _, t := range p.tables {
 		commands = append(commands, c.client.B().Sadd().Key(c.tables(t)).Member(key).Build())
 	}
 	for _, r := range c.client.DoMulti(ctx, commands...) {

@@ -103,7 +103,7 @@ func (c *metered) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, e
 	if b, ok := c.Conn.(driver.ConnBeginTx); ok {
 		return b.BeginTx(ctx, o)
 	}
-	return c.Begin() //nolint:staticcheck // of a driver that has no other
+	return c.Begin()
 }
 
 // Ping asks whether it is there.

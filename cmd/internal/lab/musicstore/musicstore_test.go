@@ -121,11 +121,12 @@ func TestBrokenWord(t *testing.T) {
 func TestRising(t *testing.T) {
 	var o order
 	r := newRising(10)
-	r.intend(1)
+	r.intend()
 	before := o.n.Load()
-	r.raise(&o, 1)
+	r.raise(&o)
 	between := o.n.Load()
-	r.intend(2)
+	r.intend()
+	r.intend()
 	for _, c := range []struct {
 		n, v           int64
 		stale, phantom bool

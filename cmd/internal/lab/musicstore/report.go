@@ -138,7 +138,7 @@ func notes(o lab.Options, last *course, outcomes []*outcome) []report.Note {
 		}
 	}
 	slices.Sort(kinds)
-	store := "The store is generated (seed " + fmt.Sprint(o.Seed) + "). "
+	store := fmt.Sprintf("The store is generated (seed %d). ", o.Seed)
 	if !last.place.Empty {
 		store = ""
 	}

@@ -9,7 +9,7 @@ import (
 // order numbers the commits that have returned. A reader takes the number before it begins.
 type order struct{ n atomic.Int64 }
 
-// rising is a number in the database that transactions only raise: what it was at least when a read began, and what it can
+// rising is a number in the database that transactions only raise, each by one: what it was at least when a read began, and what it can
 // be at most when the read has ended.
 type rising struct {
 	mu      sync.Mutex
@@ -26,22 +26,22 @@ type committed struct {
 
 func newRising(n int64) *rising { return &rising{at0: n, most: n} }
 
-// intend notes that a commit is about to raise it.
-func (r *rising) intend(by int64) {
+// intend notes that a commit is about to raise it by one.
+func (r *rising) intend() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.most += by
+	r.most++
 }
 
 // raise notes that a commit which raised it has returned.
-func (r *rising) raise(o *order, by int64) {
+func (r *rising) raise(o *order) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sum := r.at0
 	if n := len(r.commits); n > 0 {
 		sum = r.commits[n-1].sum
 	}
-	r.commits = append(r.commits, committed{o.n.Add(1), time.Now(), sum + by})
+	r.commits = append(r.commits, committed{o.n.Add(1), time.Now(), sum + 1})
 }
 
 // floor is the least that a read may show which began when so many commits had returned.

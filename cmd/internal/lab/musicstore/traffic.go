@@ -56,7 +56,7 @@ func (c *course) overtake(ctx context.Context, p page, track int64) error {
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it only says so
 	raised := c.shop.prices[track]
-	raised.intend(1)
+	raised.intend()
 	if err := c.team[0].Write(ctx, tx, dearer, 0.01, track); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (c *course) overtake(ctx context.Context, p page, track int64) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	raised.raise(&c.shop.order, 1)
+	raised.raise(&c.shop.order)
 	c.mu.Lock()
 	c.out.writes++
 	c.mu.Unlock()
@@ -115,11 +115,11 @@ func (c *course) readOwn(ctx context.Context, by contestant, tx *sql.Tx, p page,
 // raisePrice makes a track dearer by a statement of its own.
 func (c *course) raisePrice(ctx context.Context, caller int, track int64) error {
 	raised := c.shop.prices[track]
-	raised.intend(1)
+	raised.intend()
 	if err := c.team.Of(caller).Write(ctx, nil, dearer, 0.01, track); err != nil {
 		return err
 	}
-	raised.raise(&c.shop.order, 1)
+	raised.raise(&c.shop.order)
 	return nil
 }
 
@@ -148,16 +148,16 @@ func (c *course) sell(ctx context.Context, caller int, buyer int64, tracks []int
 	if err != nil {
 		return err
 	}
-	s.bought[buyer].intend(1)
+	s.bought[buyer].intend()
 	for _, t := range tracks {
-		s.sold[t].intend(1)
+		s.sold[t].intend()
 	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	s.bought[buyer].raise(&s.order, 1)
+	s.bought[buyer].raise(&s.order)
 	for _, t := range tracks {
-		s.sold[t].raise(&s.order, 1)
+		s.sold[t].raise(&s.order)
 	}
 	return nil
 }

@@ -32,8 +32,8 @@ func (Scenario) About() string {
 
 // What a run is unless the user says otherwise.
 const (
-	Writes  = 4000
-	Rate    = 1500 // writes in a second
+	Writes  = 3000
+	Rate    = 1000 // writes in a second
 	Workers = 8
 )
 
