@@ -58,7 +58,7 @@ func TestGeneratedStoreEmbedded(t *testing.T) {
 	if !strings.HasPrefix(rep.Server, "embedded, in this process; SQLite 3.") || rep.Scenario != "sql-cache" || !strings.HasPrefix(rep.Input.String(), "2,000 reads, ") {
 		t.Errorf("server %q, input %v", rep.Server, rep.Input)
 	}
-	if len(rep.Figures) != 5 || len(rep.Table.Rows) != 3 || !strings.HasSuffix(rep.Headline, "Redstart gave none.") {
+	if len(rep.Figures) != 6 || len(rep.Table.Rows) != 3 || !strings.HasSuffix(rep.Headline, "Redstart gave none.") {
 		t.Errorf("%d figures, headline %q", len(rep.Figures), rep.Headline)
 	}
 }

@@ -131,10 +131,10 @@ func figures(o lab.Options, outcomes []*outcome) []report.Figure {
 		},
 		{
 			Title: "The last writes before the kill", Wide: true,
-			Picture: chart.Strips(strips, []chart.Fate{{Tone: chart.Quick, What: "written"}, {Tone: chart.Faint, What: "replaced by a later one"}, {Tone: chart.Bad, What: "lost"}}, "the process is killed"),
+			Picture: chart.Strips(strips, []chart.Fate{{Tone: chart.Quick, What: "written"}, {Tone: chart.Calm, What: "replaced by a later one"}, {Tone: chart.Bad, What: "lost"}}, "the process is killed"),
 			Legend: []report.Key{
 				{Tone: string(chart.Quick), Text: "in the database"},
-				{Tone: string(chart.Faint), Text: "a later write of the session went in its place"},
+				{Tone: string(chart.Calm), Text: "a later write of the session went in its place"},
 				{Tone: string(chart.Bad), Text: "acknowledged, and lost"},
 			},
 			Caption: fmt.Sprintf("A tick for each of the last %d writes that were acknowledged, in that order. Then the process got SIGKILL; it was started again and given the time to bring to the database what was pending.", shown),
@@ -155,8 +155,8 @@ func pace(o lab.Options) string {
 
 func notes(o lab.Options, outcomes []*outcome) []report.Note {
 	return []report.Note{
-		{Head: "Writes", Text: fmt.Sprintf("%s, %s, by %d workers of one process: documents of about %d bytes of up to %s users by a Zipf load (exponent %g, seed %d), one in %d a logout. They live %s in Redis.",
-			report.Capitalise(report.Counted(o.Requests, "write")), pace(o), o.Workers, documentSize, chart.Count(users), skew, o.Seed, outOf, chart.Duration(ttl))},
+		{Head: "Writes", Text: fmt.Sprintf("%s, %s, by %d workers of one process: documents of about %d bytes of up to %s users by a Zipf load (exponent %g, seed %d), one in %d a logout. They live %.0f minutes in Redis.",
+			report.Capitalise(report.Counted(o.Requests, "write")), pace(o), o.Workers, documentSize, chart.Count(users), skew, o.Seed, outOf, ttl.Minutes())},
 		{Head: "Order", Text: "One recipe after the other, each with a database and a namespace of its own, on the same writes."},
 		{Head: "The kill", Text: fmt.Sprintf("The process tells the lab of each acknowledgement in the moment in which its caller has it. After %.0f %% of the writes it gets SIGKILL, is started again, and brings to the database what it still can; the database is asked; then the rest follows. What had been begun and was not acknowledged is neither asked for nor counted.", killAfter*100)},
 		{Head: "Lost", Text: "A write counts as lost when the database has neither it nor a later one of the session; a logout, when the session is still there, or is back."},
