@@ -41,7 +41,7 @@ func main() {
 
 // benchmarks are all there are, in the order in which they run.
 func benchmarks() []benchmark {
-	return []benchmark{hitBenchmark{}, nearBenchmark{}, manyBenchmark{}, structBenchmark{}, stampedeBenchmark{}, callBenchmark{}, layerBenchmark{}, limitBenchmark{}, lockBenchmark{}}
+	return []benchmark{hitBenchmark{}, nearBenchmark{}, manyBenchmark{}, structBenchmark{}, stampedeBenchmark{}, callBenchmark{}, layerBenchmark{}, limitBenchmark{}, lockBenchmark{}, behindBenchmark{}}
 }
 
 // run is main without the process: 0 done, 1 something could not be measured, 2 wrong usage.

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/redstart-go/redstart/bench/behind"
 	"github.com/redstart-go/redstart/bench/crowd"
 	"github.com/redstart-go/redstart/bench/limits"
 	"github.com/redstart-go/redstart/bench/locks"
@@ -16,6 +17,7 @@ import (
 	"github.com/redstart-go/redstart/bench/near"
 	"github.com/redstart-go/redstart/bench/table"
 	"github.com/redstart-go/redstart/redstarttest"
+	"github.com/redstart-go/redstart/redstarttest/database"
 )
 
 func TestMain(m *testing.M) {
@@ -161,6 +163,20 @@ func TestLockCommands(t *testing.T) {
 	}
 }
 
+// Every row that is put arrives in the table (the benchmark counts them), and under a skewed load the database sees
+// less than the journal.
+func TestWriteBehindArrives(t *testing.T) {
+	database.RunPostgres(t, database.Config{Unix: true, NoSync: true}) // skips without one
+	sections := quick(t, behindBenchmark{})
+	saved := sections[2].Find(behind.Put)
+	if rows := saved.At("rows_per_put"); !(rows > 0 && rows < 0.8) {
+		t.Errorf("%.3f rows a put", rows)
+	}
+	if puts := saved.At("puts_per_transaction"); !(puts > 10) {
+		t.Errorf("%.1f puts a transaction", puts)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -168,7 +184,7 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{[]string{"--help"}, 0, "-rounds"},
-		{[]string{"--only", "hit,nothing"}, 2, "there are hit, near, many, struct, stampede, call, layer, limit, lock"},
+		{[]string{"--only", "hit,nothing"}, 2, "there are hit, near, many, struct, stampede, call, layer, limit, lock, write-behind"},
 		{[]string{"--rounds", "0"}, 2, "at least one round"},
 		{[]string{"hit"}, 2, "flags only"},
 		{[]string{"--guarantees", "x", "--quick"}, 2, "--guarantees needs 9 rounds"},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/redstart-go/redstart/bench/behind"
 	"github.com/redstart-go/redstart/bench/cost"
 	"github.com/redstart-go/redstart/bench/near"
 	"github.com/redstart-go/redstart/bench/table"
@@ -36,8 +37,16 @@ func promises(rep table.Report) ([]promise, error) {
 	if len(hits) == 2 {
 		all = append(all, c6(rep, hits[0], hits[1]))
 	}
+	if written := sectionsOf(rep, behindBenchmark{}); len(written) == 4 {
+		figure, kept := behind.Promise(written)
+		figure = fmt.Sprintf("%s; %s, medians of %d rounds, %s, %d CPUs; %s", figure, rep.Date, rep.Rounds, rep.Go, rep.CPUs, shortVersion(rep.Server))
+		if !kept {
+			figure = "not yet: " + figure
+		}
+		all = append(all, promise{id: "W6", test: "bench.TestWriteBehindArrives", figure: figure})
+	}
 	if len(all) == 0 {
-		return nil, errors.New("the row K4 needs the benchmarks call and layer, C6 needs near")
+		return nil, errors.New("the row K4 needs the benchmarks call and layer, C6 needs near, W6 write-behind")
 	}
 	return all, nil
 }

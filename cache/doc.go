@@ -62,7 +62,9 @@
 //     stood at its tags' keys before it was loaded, and each read compares them:
 //     a load under way leaves an entry that is dead already, and a stamp that
 //     was evicted means a miss. Nothing rests on anyone's clock. The recipe (a
-//     set of the tag's keys) leaks members and is overtaken by loads.
+//     set of the tag's keys) leaks members and is overtaken by loads. HoldTags
+//     lets nothing with a tag be served or become cached while the source
+//     changes, so that no reader comes between the change and its invalidation.
 //   - With Near, values never go back, one's own writes are read back at once,
 //     others' as soon as the server's message arrives, and whatever fails, but
 //     for a failover, no value is served MaxStale after it changed (C6). In
@@ -110,8 +112,8 @@
 // read of an entry that has some a second round trip, and a load three: one for
 // the ledger at "user:%:%ledger" (a Hash of at most 1,026 fields), which tells
 // what was invalidated while it loaded, one for the stamps and one to look.
-// InvalidateTag is one SET, with ResultTags one script and one SET; Clear is one
-// SET.
+// InvalidateTag and Clear are one script, with ResultTags InvalidateTag is two.
+// HoldTags is one script a tag in one round trip, Release another.
 //
 // With Near a hit asks nobody and allocates nothing; one connection a node and a
 // question for each quarter of MaxStale come with it, and a read of Redis asks

@@ -9,7 +9,7 @@ import (
 // InvalidateTag ends all entries that carry the tag, however many: when it has
 // returned nil, no Get that begins later, in any process, returns a value that
 // was loaded before. A load under way leaves an entry that is dead already. One
-// SET; with Config.ResultTags one script before it. An error means that old
+// script; with Config.ResultTags another one before it. An error means that old
 // values may still be served: repeat it.
 func (c *Cache[K, V]) InvalidateTag(ctx context.Context, tag string) error {
 	if c.cfg.Tags == nil && !c.cfg.ResultTags {
@@ -23,7 +23,7 @@ func (c *Cache[K, V]) InvalidateTag(ctx context.Context, tag string) error {
 }
 
 // Clear ends all entries of the cache, as InvalidateTag ends those of a tag. It
-// needs Config.Clearable. One SET; the entries' memory comes back as they
+// needs Config.Clearable. One script; the entries' memory comes back as they
 // expire.
 func (c *Cache[K, V]) Clear(ctx context.Context) error {
 	if !c.cfg.Clearable {

@@ -21,7 +21,6 @@ import (
 
 const (
 	m3Ways    = 4
-	m3Locks   = 6 // on each way
 	m3Latency = 800 * time.Millisecond
 	m3Lease   = 4 * time.Second
 )
@@ -115,7 +114,7 @@ func TestM3ContextEndsFirst(t *testing.T) {
 				order[0] = []string{"requests lost", "server frozen"}[seed%2]
 			}
 			for round, what := range order {
-				contexts(t, server, seed+uint64(round), what, harness.Choose(form, 3*time.Second, 5*time.Second), round, &sum)
+				contexts(t, server, seed+uint64(round), what, harness.Choose(form, 3*time.Second, 5*time.Second), round, harness.Choose(form, 6, 36), &sum)
 			}
 			if i == 0 {
 				naiveContexts(t, server, seed, &sum)
@@ -149,8 +148,9 @@ func slowWays(t *testing.T, server *redstarttest.Server, seed uint64) (ways []*p
 	return ways
 }
 
-// contexts has holders renew for a while, and then strikes them.
-func contexts(t *testing.T, server *redstarttest.Server, seed uint64, what string, quiet time.Duration, round int, sum *m3) {
+// contexts has holders of so many locks on each way renew for a while, and then strikes
+// them.
+func contexts(t *testing.T, server *redstarttest.Server, seed uint64, what string, quiet time.Duration, round, locks int, sum *m3) {
 	t.Helper()
 	ways := slowWays(t, server, seed)
 	var mu sync.Mutex
@@ -166,7 +166,7 @@ func contexts(t *testing.T, server *redstarttest.Server, seed uint64, what strin
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range m3Locks {
+		for n := range locks {
 			watched.Go(func() {
 				for life := 0; ; life++ {
 					id := fmt.Sprintf("m3-%d-%d-%d-%d", round, w, n, life)
@@ -206,7 +206,7 @@ func contexts(t *testing.T, server *redstarttest.Server, seed uint64, what strin
 	watched.Wait()
 	stopTimer()
 	all.Wait()
-	sum.renewals += before - m3Ways*m3Locks
+	sum.renewals += before - m3Ways*locks
 	t.Logf("%s: %d contexts, %d renewals, the closest ended %v before its lease, Done at most %v after it", what, sum.ends, sum.renewals, sum.margin, sum.lateDone)
 }
 

@@ -27,7 +27,7 @@ func (s *Server) start(ctx context.Context) error {
 			return fmt.Errorf("redstart/redstarttest: %w", err)
 		}
 	}
-	p, err := process.Start(s.path, s.args(), s.dir, s.logged, nil)
+	p, err := process.Start(process.Program{Path: s.path, Args: s.args(), Dir: s.dir, Log: s.logged})
 	if err != nil {
 		return fmt.Errorf("redstart/redstarttest: start %s: %w", s.path, err)
 	}

@@ -78,7 +78,15 @@ func (a Aging) Check(events []Event) (wrong []string, atEnd int) {
 			case failed.Begin <= to+slack && from <= next.Begin+slack:
 				atEnd++
 			default:
-				wrong = append(wrong, fmt.Sprintf("no peace: key %d is loaded %v after a load that failed", key, time.Duration(int64(next.Begin)-int64(failed.End))))
+				since := func(at uint64) time.Duration { return time.Duration(int64(failed.Begin) - int64(at)) }
+				var written uint64
+				for _, w := range writes[key] {
+					if w.End <= failed.Begin {
+						written = max(written, w.End)
+					}
+				}
+				wrong = append(wrong, fmt.Sprintf("no peace: key %d is loaded %v after a load that failed, which began %v after the last write, and %v to %v after the old value's end",
+					key, time.Duration(int64(next.Begin)-int64(failed.End)), since(written), since(to), since(from)))
 			}
 		}
 	}

@@ -23,7 +23,7 @@ import (
 var (
 	//go:embed lua/sample.lua
 	sampleText string
-	sample     = redstart.NewScript("stamp/sample", sampleText)
+	sample     = redstart.NewScript("stamp/sample", heldText+sampleText)
 )
 
 // attempts bounds how often a call whose reply was lost is sent.
@@ -64,24 +64,14 @@ func texts(replies []rueidis.RedisResult) ([]string, error) {
 	return stamps, nil
 }
 
-// Replace puts a fresh stamp at the key for life (zero: for good): whatever
-// carries another is dead. One SET.
+// Replace puts a fresh stamp at the key, for at least life (zero: for good):
+// whatever carries another is dead. Who holds the tag goes on holding it. One
+// script.
 func Replace(ctx context.Context, c *redstart.Client, key string, life time.Duration) error {
 	var err error
 	for range attempts {
-		// With GET, so that the client does not send it again by itself.
-		set := c.B().Set().Key(key).Value(token()).Get()
-		var cmd rueidis.Completed
-		if life > 0 {
-			cmd = set.PxMilliseconds(max(life.Milliseconds(), 1)).Build()
-		} else {
-			cmd = set.Build()
-		}
-		err = c.Do(ctx, cmd).Error()
-		if err == nil || rueidis.IsRedisNil(err) {
-			return nil
-		}
-		if ctx.Err() != nil || redstart.OutcomeOf(err) != redstart.Unknown {
+		err = release.Exec(ctx, c, []string{key}, []string{token()[:8], token(), millis(life), "1"}).Error()
+		if err == nil || ctx.Err() != nil || redstart.OutcomeOf(err) != redstart.Unknown {
 			return err
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"github.com/redstart-go/redstart/redstarttest/internal/process"
 )
 
 // start starts a process and waits until it takes connections. The lock is held, or
@@ -20,9 +18,9 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	from := info.Size()
 	path := s.engine.program()
-	p, err := process.Start(path, append(s.engine.args(s), s.cfg.Args...), s.dir, s.logged, s.owner)
+	p, err := s.launch(path, append(s.engine.args(s), s.cfg.Args...))
 	if err != nil {
-		return fmt.Errorf("redstart/redstarttest/database: start %s: %w", path, err)
+		return err
 	}
 	s.proc, s.frozen = p, false
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {

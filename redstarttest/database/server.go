@@ -140,11 +140,22 @@ func (s *Server) prepare() error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
+// launch starts a program as the server's user. MariaDB's are scripts in part, which
+// look for others on a PATH that this program's may lack.
+func (s *Server) launch(path string, args []string) (*process.Process, error) {
+	env := append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/usr/bin:/sbin:/bin")
+	p, err := process.Start(process.Program{Path: path, Args: args, Env: env, Dir: s.dir, Log: s.logged, Owner: s.owner})
+	if err != nil {
+		return nil, fmt.Errorf("redstart/redstarttest/database: start %s: %w", path, err)
+	}
+	return p, nil
+}
+
 // run runs a program that makes something and ends.
 func (s *Server) run(ctx context.Context, path string, args ...string) error {
-	p, err := process.Start(path, args, s.dir, s.logged, s.owner)
+	p, err := s.launch(path, args)
 	if err != nil {
-		return fmt.Errorf("redstart/redstarttest/database: start %s: %w", path, err)
+		return err
 	}
 	select {
 	case <-p.Done():

@@ -57,7 +57,7 @@ func kinds() []kind {
 				if strings.HasPrefix(s.Addr(), "/") {
 					way = []string{"--socket=" + s.Addr()}
 				}
-				return exec.CommandContext(ctx, "mariadb", append(append([]string{"--no-defaults"}, way...), "-uroot", "-N", "test", "-e", sql)...)
+				return exec.CommandContext(ctx, tool("mariadb"), append(append([]string{"--no-defaults"}, way...), "-uroot", "-N", "test", "-e", sql)...)
 			},
 			"select 1 from (select sleep(60)) as s",
 		},
@@ -76,11 +76,21 @@ func (k kind) query(t *testing.T, s *database.Server, sql string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// tool gives the path of a program that may be off this PATH, as the servers' are.
+func tool(name string) string {
+	for _, dir := range []string{"/usr/bin", "/bin"} {
+		if path := filepath.Join(dir, name); exec.Command(path, "--version").Run() == nil {
+			return path
+		}
+	}
+	return name
+}
+
 // family gives the process and its children.
 func family(t *testing.T, pid int) []int {
 	t.Helper()
 	all := []int{pid}
-	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
+	out, err := exec.Command(tool("ps"), "-A", "-o", "pid=,ppid=").Output()
 	must(t, err)
 	for line := range strings.Lines(string(out)) {
 		if w := strings.Fields(line); len(w) == 2 && w[1] == strconv.Itoa(pid) {
@@ -99,7 +109,7 @@ func alive(t *testing.T, pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
-	out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+	out, err := exec.Command(tool("ps"), "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(out)), "Z")
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/redstart-go/redstart/cache/journal"
 )
@@ -46,6 +47,12 @@ type Config[K comparable, V any] struct {
 	// Fence is the table that holds the tokens, "table" or "schema.table"; "":
 	// "redstart_fence". Journals may share it when their names differ.
 	Fence string
+	// IdleTimeout is how long PostgreSQL waits for a client that is silent in the middle
+	// of a batch, before it gives the transaction up: what a process that freezes there
+	// costs its partition, whose fence it holds. Rounded up to milliseconds. Negative: as
+	// the server is set. Default: 5 s. On MariaDB it is set in the data source's name
+	// (idle_write_transaction_timeout), MySQL and SQLite have none.
+	IdleTimeout time.Duration
 }
 
 // Sink writes batches of a journal into one table. It is safe for concurrent use.
@@ -64,6 +71,7 @@ type statements struct {
 	create string // makes the table if it is not there
 	raise  string // journal, partition, token: changes no row when the token is too old
 	stored string // journal, partition: the token that is stored
+	says   bool   // raise gives the token that it stored
 }
 
 // record is a change as the database takes it.
@@ -100,6 +108,9 @@ func New[K comparable, V any](db *sql.DB, cfg Config[K, V]) (*Sink[K, V], error)
 	if cfg.Fence == "" {
 		cfg.Fence = "redstart_fence"
 	}
+	if cfg.IdleTimeout == 0 {
+		cfg.IdleTimeout = 5 * time.Second
+	}
 	if err := errors.Join(cfg.wrong(db)...); err != nil {
 		return nil, err
 	}
@@ -112,9 +123,9 @@ func New[K comparable, V any](db *sql.DB, cfg Config[K, V]) (*Sink[K, V], error)
 	t := table{name: cfg.Table, columns: columns, keys: s.keys}
 	switch cfg.Dialect {
 	case Postgres:
-		s.dialect, s.fences = newPostgres(t), ansiFence(cfg.Fence, "text", "integer", "bigint")
+		s.dialect, s.fences = newPostgres(t), postgresFence(cfg.Fence, cfg.IdleTimeout)
 	case SQLite:
-		s.dialect, s.fences = newSQLite(t), ansiFence(cfg.Fence, "TEXT", "INTEGER", "INTEGER")
+		s.dialect, s.fences = newSQLite(t), sqliteFence(cfg.Fence)
 	case MySQL:
 		s.dialect, s.fences = newMySQL(t), mysqlFence(cfg.Fence)
 	}

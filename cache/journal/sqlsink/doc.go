@@ -41,6 +41,8 @@
 //   - No value is ever part of a statement, and names are quoted. Values arrive as
 //     they were given or the batch fails: nothing is cut, no other row is changed that
 //     happens to have one of the unique values.
+//   - On PostgreSQL a process that freezes in the middle of a batch holds up its
+//     partition for [Config.IdleTimeout].
 //   - Rows are written in the order of their keys; a transaction that the database gave
 //     up for a deadlock or the like is tried again.
 //
@@ -53,8 +55,8 @@
 //
 // # Keys and cost
 //
-// No keys. A batch of any size costs PostgreSQL six round trips (begin, two for the
-// fence, upserts, deletes, commit), the columns' types being asked once. MySQL is asked
+// No keys. A batch of any size costs PostgreSQL five round trips (begin, fence,
+// upserts, deletes, commit), the columns' types being asked once. MySQL is asked
 // for the rows' versions first, 500 a statement, and gets inserts and updates in
 // statements of at most 4 MiB; SQLite gets a statement a row. A fence's row is updated
 // once a batch.

@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redstart-go/redstart/cache/journal"
 )
 
-// ansiFence are the statements of PostgreSQL and SQLite, which number parameters
-// alike.
+// ansiFence are the statements that PostgreSQL and SQLite share; they number
+// parameters alike.
 func ansiFence(name, text, integer, bigint string) statements {
 	fence := quoteTable(name, ansi)
 	return statements{
@@ -20,6 +21,22 @@ func ansiFence(name, text, integer, bigint string) statements {
 			"ON CONFLICT (journal, part) DO UPDATE SET token = excluded.token WHERE held.token <= excluded.token",
 		stored: "SELECT token FROM " + fence + " WHERE journal = $1 AND part = $2",
 	}
+}
+
+func sqliteFence(name string) statements { return ansiFence(name, "TEXT", "INTEGER", "INTEGER") }
+
+// postgresFence says in the same statement how long this transaction may be idle.
+func postgresFence(name string, idle time.Duration) statements {
+	s := ansiFence(name, "text", "integer", "bigint")
+	s.says = true
+	s.raise += " RETURNING token"
+	if idle > 0 {
+		ms := (idle + time.Millisecond - 1) / time.Millisecond
+		s.raise += fmt.Sprintf(", set_config('idle_in_transaction_session_timeout', '%d', true)", ms)
+	} else {
+		s.raise += ", ''"
+	}
+	return s
 }
 
 func mysqlFence(name string) statements {
@@ -36,11 +53,18 @@ func mysqlFence(name string) statements {
 // lock locks the fence's row until the transaction ends and puts the batch's token
 // in it. Whoever holds a greater one has been here: journal.ErrFenced.
 func (s *statements) lock(ctx context.Context, tx *sql.Tx, name string, partition int, token int64) error {
-	if _, err := tx.ExecContext(ctx, s.raise, name, partition, token); err != nil {
+	var stored int64
+	if s.says {
+		switch err := tx.QueryRowContext(ctx, s.raise, name, partition, token).Scan(&stored, new(string)); {
+		case err == nil:
+			return nil
+		case !errors.Is(err, sql.ErrNoRows):
+			return fmt.Errorf("fence: %w", err)
+		}
+	} else if _, err := tx.ExecContext(ctx, s.raise, name, partition, token); err != nil {
 		return fmt.Errorf("fence: %w", err)
 	}
 	// The count of changed rows would tell as well, but for drivers that count found ones.
-	var stored int64
 	switch err := tx.QueryRowContext(ctx, s.stored, name, partition).Scan(&stored); {
 	case errors.Is(err, sql.ErrNoRows):
 		return errors.New("fence: the row of this partition is not to be seen")

@@ -21,17 +21,26 @@ type Process struct {
 // Owner is the user and group that a program runs as.
 type Owner struct{ UID, GID uint32 }
 
-// Start starts a program in dir with its output appended to log, as owner, or as
-// the user of this program where that is nil.
+// Program says what to start and how.
+type Program struct {
+	Path  string
+	Args  []string
+	Env   []string // nil: this program's
+	Dir   string   // where it works
+	Log   *os.File // what it says is appended here
+	Owner *Owner   // nil: the user of this program
+}
+
+// Start starts a program.
 //
 // On Linux the child asks to be killed when its parent dies (see attributes), and
 // for the kernel the parent is the thread that forked. A Go program's threads come
 // and go, so one goroutine locks its thread, starts the child on it, and stays on
 // it until the child is gone.
-func Start(path string, args []string, dir string, log *os.File, owner *Owner) (*Process, error) {
-	cmd := exec.Command(path, args...) //nolint:noctx // the process lives until it is told to end
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	cmd.SysProcAttr = attributes(owner)
+func Start(program Program) (*Process, error) {
+	cmd := exec.Command(program.Path, program.Args...) //nolint:noctx // the process lives until it is told to end
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = program.Dir, program.Log, program.Log, program.Env
+	cmd.SysProcAttr = attributes(program.Owner)
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
