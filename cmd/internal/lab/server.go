@@ -126,6 +126,32 @@ func (s *Server) Remove(ctx context.Context, keys []string) error {
 	return nil
 }
 
+// RemoveAll is Remove for all that lies under a namespace of the lab's, whatever its names are. It looks through the names of
+// the server's keys, a thousand at a time.
+func (s *Server) RemoveAll(ctx context.Context, namespace string) error {
+	if !s.given {
+		return nil
+	}
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	c, err := PlainClient(s.URL)
+	if err != nil {
+		return fmt.Errorf("find the lab's keys: %w", err)
+	}
+	defer c.Close()
+	var keys []string
+	for cursor := uint64(0); ; {
+		e, err := c.Do(look, c.B().Scan().Cursor(cursor).Match(namespace+":*").Count(1000).Build()).AsScanEntry()
+		if err != nil {
+			return fmt.Errorf("find the lab's keys: %w", err)
+		}
+		keys = append(keys, e.Elements...)
+		if cursor = e.Cursor; cursor == 0 {
+			return s.Remove(ctx, keys)
+		}
+	}
+}
+
 // Namespace is a prefix that nobody else uses.
 func Namespace() string {
 	var b [6]byte

@@ -26,8 +26,6 @@ type contestant interface {
 	Begin(ctx context.Context) (*sql.Tx, error)
 	// Write carries out a statement, in a transaction where one is given.
 	Write(ctx context.Context, tx *sql.Tx, w *write, args ...any) error
-	// Keys are the Redis keys that it may have made for pages.
-	Keys(pages []page) []string
 	// Close ends it.
 	Close()
 }
@@ -51,7 +49,7 @@ type stand struct {
 
 func (s stand) open() *sql.DB { return database.Sized(sql.OpenDB(s.meter)) }
 
-func recipes() []recipe { return []recipe{statementKey(), uncached()} }
+func recipes() []recipe { return []recipe{statementKey(), uncached(), ours()} }
 
 // asker is what both a database and a transaction can do.
 type asker interface {
@@ -107,8 +105,6 @@ func (c *plain) Write(ctx context.Context, tx *sql.Tx, w *write, args ...any) er
 	_, err := c.asker(tx).ExecContext(ctx, c.place.Bind(w.text), args...)
 	return err
 }
-
-func (c *plain) Keys([]page) []string { return nil }
 
 func (c *plain) Close() { c.db.Close() }
 
@@ -185,14 +181,6 @@ func (c *keyed) Write(ctx context.Context, tx *sql.Tx, w *write, args ...any) er
 		}
 	}
 	return c.plain.Write(ctx, tx, w, args...)
-}
-
-func (c *keyed) Keys(pages []page) []string {
-	keys := []string{c.tables("track"), c.tables("album"), c.tables("invoice"), c.tables("invoiceline"), c.tables("customer")}
-	for _, p := range pages {
-		keys = append(keys, c.key(p))
-	}
-	return keys
 }
 
 func (c *keyed) Close() {

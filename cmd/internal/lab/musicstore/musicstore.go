@@ -36,9 +36,9 @@ const (
 
 const (
 	instances = 2 // of the service
-	skew      = 1.1
+	skew      = 1.2
 	// writeEvery is how many reads come for each transaction that writes.
-	writeEvery = 100
+	writeEvery = 200
 	// aimed is how many transactions have a read aimed at them, and how many are rolled back on purpose; after each so many
 	// reads follow.
 	aimed      = 8
@@ -163,9 +163,8 @@ func (c *course) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		keys := c.team[0].Keys(c.shop.pages)
 		c.team.Close()
-		err = errors.Join(err, c.server.Remove(ctx, keys))
+		err = errors.Join(err, c.server.RemoveAll(ctx, st.namespace))
 	}()
 	c.progress.Step()
 
