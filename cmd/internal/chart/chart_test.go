@@ -109,6 +109,18 @@ func TestStack(t *testing.T) {
 	wellFormed(t, Stack(nil))
 }
 
+func TestStrips(t *testing.T) {
+	fates := []Fate{{Quick, "kept"}, {Bad, "<lost>"}}
+	svg := Strips([]Strip{{Label: "a", Tone: First, Fates: []int{0, 1, 1}, Note: "2 & more"}, {Label: "b", Tone: Ours, Fates: []int{0}}}, fates, "the end")
+	if got := wellFormed(t, svg); got["rect"] != 4 || got["line"] != 2 {
+		t.Errorf("drew %v", got)
+	}
+	if !strings.Contains(string(svg), "a: 1 kept, 2 &lt;lost&gt;; b: 1 kept, 0") {
+		t.Errorf("does not say what it shows:\n%s", svg)
+	}
+	wellFormed(t, Strips(nil, nil, ""))
+}
+
 func TestBarsSayWhatTheyAreGiven(t *testing.T) {
 	svg := Bars([]Bar{{Label: "a", Value: 1500, Text: "1.5 ms"}})
 	if !strings.Contains(string(svg), `aria-label="a 1.5 ms"`) || strings.Contains(string(svg), "1,500") {

@@ -130,9 +130,9 @@ func TestReportInBrowser(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	// Everything that the page can show; without a redis-server there is no fault to see.
 	args := []string{"lab", "--requests", "1000", "--near", "--refresh", "--fault", "kill", "--report", page}
-	drawings := 18
+	drawings := 29
 	if _, err := redstarttest.Find(); err != nil {
-		drawings = 17
+		drawings = 28
 	}
 	if code := Main(args, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr.String())

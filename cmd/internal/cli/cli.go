@@ -18,6 +18,7 @@ import (
 
 	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/lab/locks"
+	"github.com/redstart-go/redstart/cmd/internal/lab/sessions"
 )
 
 // The exit codes.
@@ -30,7 +31,7 @@ const (
 // Main runs the command line and returns the exit code. An interrupt ends what runs in good order: servers are stopped,
 // files removed. A second one ends it at once.
 func Main(args []string, stdout, stderr io.Writer) int {
-	if locks.Child() {
+	if locks.Child() || sessions.Child() {
 		return exitOK
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

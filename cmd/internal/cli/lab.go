@@ -14,7 +14,9 @@ import (
 
 	"github.com/redstart-go/redstart/cmd/internal/lab"
 	"github.com/redstart-go/redstart/cmd/internal/lab/locks"
+	"github.com/redstart-go/redstart/cmd/internal/lab/musicstore"
 	"github.com/redstart-go/redstart/cmd/internal/lab/ratelimit"
+	"github.com/redstart-go/redstart/cmd/internal/lab/sessions"
 	"github.com/redstart-go/redstart/cmd/internal/lab/webcache"
 	"github.com/redstart-go/redstart/cmd/internal/report"
 	"github.com/redstart-go/redstart/cmd/internal/trace"
@@ -48,6 +50,16 @@ func experiments() []experiment {
   redstart lab lock --report lab.html
   redstart lab lock --workers 16 --requests 500
   redstart lab lock --redis redis://localhost:6379 --json`},
+		{sessions.Scenario{}, sessionFlags, sessions.Rate, sessions.Workers, `
+  redstart lab session-store --report lab.html
+  redstart lab session-store --database postgres://user:password@localhost/test
+  redstart lab session-store --requests 20000 --rate 5000
+  redstart lab session-store --redis redis://localhost:6379 --json`},
+		{musicstore.Scenario{}, queryFlags, 0, musicstore.Workers, `
+  redstart lab sql-cache --report lab.html
+  redstart lab sql-cache --database chinook.sqlite
+  redstart lab sql-cache --database postgres://user:password@localhost/test --db-latency 0
+  redstart lab sql-cache --redis redis://localhost:6379 --json`},
 	}
 }
 
@@ -65,6 +77,7 @@ func newLab() *cobra.Command {
 	cmd := labCommand(all, experiment{flags: func(f *labFlags, cmd *cobra.Command) {
 		cacheFlags(f, cmd)
 		limitFlags(f, cmd)
+		databaseFlag(f, cmd)
 	}})
 	cmd.Use = "lab [scenario]"
 	cmd.Short = "Run experiments: the recipe that tutorials print beside Redstart, on real traffic and real faults"
@@ -98,7 +111,7 @@ func labCommand(run []experiment, e experiment) *cobra.Command {
 	p.StringVar(&f.report, "report", "", "write a page with pictures to `FILE` (HTML)")
 	p.BoolVar(&f.json, "json", false, "print one JSON object per scenario instead of the table")
 	e.flags(f, cmd)
-	if p.Lookup("trace") != nil {
+	if p.Lookup("trace") != nil || e.rate > 0 {
 		p.IntVar(&f.Rate, "rate", e.rate, "requests begun in a second; 0 for as many as the workers manage"+without(e.rate))
 	}
 	return cmd
@@ -128,8 +141,12 @@ func cacheFlags(f *labFlags, cmd *cobra.Command) {
 	p.StringVar(&f.fault, "fault", f.fault, "a `FAULT` of the server in the middle of the traffic: none, kill or freeze")
 	p.BoolVar(&f.Near, "near", false, "also with Redstart's near tier, which keeps values in each process")
 	p.BoolVar(&f.Refresh, "refresh", false, "also with refresh-ahead, as tutorials print it and as Redstart does it")
-	p.DurationVar(&f.Latency, "db-latency", 2*time.Millisecond, "latency of one query of the database")
+	latencyFlag(f, cmd)
 	p.DurationVar(&f.TTL, "ttl", 2*time.Second, "how long cached values live, in whole seconds")
+}
+
+func latencyFlag(f *labFlags, cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.Latency, "db-latency", 2*time.Millisecond, "latency of one query of the database")
 }
 
 func limitFlags(f *labFlags, cmd *cobra.Command) {
@@ -142,6 +159,22 @@ func limitFlags(f *labFlags, cmd *cobra.Command) {
 func lockFlags(f *labFlags, cmd *cobra.Command) {
 	p := cmd.Flags()
 	p.IntVar(&f.Requests, "requests", locks.Turns, "how often the lock is taken")
+}
+
+func databaseFlag(f *labFlags, cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Database, "database", "",
+		"`WHERE` rows are kept: a file of SQLite, of which a copy is used, or postgres://…, in a schema of its own that is dropped afterwards (default: SQLite in a temporary file)")
+}
+
+func sessionFlags(f *labFlags, cmd *cobra.Command) {
+	databaseFlag(f, cmd)
+	cmd.Flags().IntVar(&f.Requests, "requests", sessions.Writes, "how many writes")
+}
+
+func queryFlags(f *labFlags, cmd *cobra.Command) {
+	databaseFlag(f, cmd)
+	latencyFlag(f, cmd)
+	cmd.Flags().IntVar(&f.Requests, "requests", musicstore.Reads, "how many queries")
 }
 
 // check validates what pflag cannot, and translates to what Options means by zero and negative.

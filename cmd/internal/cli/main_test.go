@@ -13,10 +13,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/redstart-go/redstart/cmd/internal/lab/locks"
+	"github.com/redstart-go/redstart/cmd/internal/lab/sessions"
 )
 
 func TestMain(m *testing.M) {
-	if locks.Child() { // of a test that calls Main
+	if locks.Child() || sessions.Child() { // of a test that calls Main
 		return
 	}
 	testscript.Main(leakless{m}, map[string]func(){

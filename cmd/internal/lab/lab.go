@@ -27,6 +27,9 @@ type Scenario interface {
 type Options struct {
 	// Redis is the server: a URL, "embedded", or "" for the best there is (a private redis-server, else embedded).
 	Redis string
+	// Database is where rows are kept: a file of SQLite, of which a copy is used, or the URL of a PostgreSQL. Default: SQLite
+	// in a file of the lab's own.
+	Database string
 	// Fault is made in the middle of the traffic. Default: None.
 	Fault Fault
 	// Trace is a file of recorded traffic, Column the column of its keys if it is a CSV. Default: a Zipf load.

@@ -33,20 +33,30 @@ type Server struct {
 
 // Open gives the server that the user chose: a URL, "embedded", or "" for a private redis-server where the machine
 // has one and else the embedded server.
-func Open(ctx context.Context, choice string) (*Server, error) {
+func Open(ctx context.Context, choice string) (*Server, error) { return open(ctx, choice, "") }
+
+// OpenDurable is Open, and a private redis-server has its append-only file on.
+func OpenDurable(ctx context.Context, choice string) (*Server, error) {
+	return open(ctx, choice, "everysec")
+}
+
+func open(ctx context.Context, choice, aof string) (*Server, error) {
 	s := &Server{Close: func() error { return nil }}
 	where := ""
 	switch choice {
 	case "":
 		path, err := redstarttest.Find()
 		if err != nil {
-			return Open(ctx, "embedded")
+			return open(ctx, "embedded", aof)
 		}
-		s.private, err = redstarttest.StartServer(ctx, redstarttest.ServerConfig{Path: path})
+		s.private, err = redstarttest.StartServer(ctx, redstarttest.ServerConfig{Path: path, AOF: aof})
 		if err != nil {
 			return nil, fmt.Errorf("start a private redis-server: %w", err)
 		}
 		s.URL, s.Close, where = s.private.URL(), s.private.Close, ", private"
+		if aof != "" {
+			where += ", AOF " + aof
+		}
 	case "embedded":
 		e, err := embedded.Start(embedded.Config{})
 		if err != nil {
@@ -114,6 +124,32 @@ func (s *Server) Remove(ctx context.Context, keys []string) error {
 		}
 	}
 	return nil
+}
+
+// RemoveAll is Remove for all that lies under a namespace of the lab's, whatever its names are. It looks through the names of
+// the server's keys, a thousand at a time.
+func (s *Server) RemoveAll(ctx context.Context, namespace string) error {
+	if !s.given {
+		return nil
+	}
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	c, err := PlainClient(s.URL)
+	if err != nil {
+		return fmt.Errorf("find the lab's keys: %w", err)
+	}
+	defer c.Close()
+	var keys []string
+	for cursor := uint64(0); ; {
+		e, err := c.Do(look, c.B().Scan().Cursor(cursor).Match(namespace+":*").Count(1000).Build()).AsScanEntry()
+		if err != nil {
+			return fmt.Errorf("find the lab's keys: %w", err)
+		}
+		keys = append(keys, e.Elements...)
+		if cursor = e.Cursor; cursor == 0 {
+			return s.Remove(ctx, keys)
+		}
+	}
 }
 
 // Namespace is a prefix that nobody else uses.

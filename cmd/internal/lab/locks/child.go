@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redstart-go/redstart/cmd/internal/lab"
 )
 
 // childEnv tells this program that it is the child of a lab, and what its part is.
@@ -133,7 +135,7 @@ func startChild(ctx context.Context, p part) (*child, error) {
 	}
 	c := &child{process: exec.CommandContext(ctx, self), said: make(chan string, 8)}
 	c.process.Env = append(os.Environ(), childEnv+"="+string(text))
-	c.process.SysProcAttr = attributes()
+	c.process.SysProcAttr = lab.Apart()
 	c.process.Stderr = &c.errors
 	c.in, err = c.process.StdinPipe()
 	if err != nil {
