@@ -13,7 +13,7 @@ import (
 )
 
 // through gives a client whose every byte passes a proxy.
-func through(t *testing.T, s *redstarttest.Server, cfg redstart.Config) (*proxy.Proxy, *redstart.Client) {
+func behind(t *testing.T, s *redstarttest.Server, cfg redstart.Config) (*proxy.Proxy, *redstart.Client) {
 	t.Helper()
 	p, err := proxy.New(s.Addr())
 	if err != nil {
@@ -29,7 +29,7 @@ func through(t *testing.T, s *redstarttest.Server, cfg redstart.Config) (*proxy.
 func TestLateClaim(t *testing.T) { alone(t, lateClaim) } // a proxy stands before it
 
 func lateClaim(t *testing.T, s *redstarttest.Server) {
-	p, c := through(t, s, redstart.Config{Timeout: 200 * time.Millisecond})
+	p, c := behind(t, s, redstart.Config{Timeout: 200 * time.Millisecond})
 	var version atomic.Int64
 	version.Store(1)
 	began, release := make(chan struct{}, 8), make(chan struct{})
@@ -73,7 +73,7 @@ func lateClaim(t *testing.T, s *redstarttest.Server) {
 func TestAbandonedClaim(t *testing.T) { alone(t, abandonedClaim) } // a proxy stands before it
 
 func abandonedClaim(t *testing.T, s *redstarttest.Server) {
-	p, c := through(t, s, redstart.Config{})
+	p, c := behind(t, s, redstart.Config{})
 	a := users(t, c, fresh)
 	b := users(t, open(t, s.URL(), redstart.Config{}), fresh)
 	h := p.AddRule(proxy.Rule{Match: proxy.Named("SET"), Nth: 1, Action: proxy.HoldReply()})
@@ -113,7 +113,7 @@ func adoptThatPanics(t *testing.T, url string) {
 func TestLostReadIsRepeated(t *testing.T) { alone(t, lostReadIsRepeated) } // a proxy stands before it
 
 func lostReadIsRepeated(t *testing.T, s *redstarttest.Server) {
-	p, c := through(t, s, redstart.Config{})
+	p, c := behind(t, s, redstart.Config{})
 	us := users(t, c, fresh)
 	if err := us.Set(t.Context(), 1, user{Name: "cached"}); err != nil {
 		t.Fatal(err)

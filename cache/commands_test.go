@@ -64,7 +64,7 @@ func commandsOfEachCall(t *testing.T, s *redstarttest.Server) {
 // The commands of each refinement, by name and key.
 func TestCommandsOfRefinements(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, c := through(t, s, redstart.Config{Pipelines: 1})
+	p, c := behind(t, s, redstart.Config{Pipelines: 1})
 	load := func(tags ...string) func(*Config[int, user]) {
 		return func(cfg *Config[int, user]) {
 			cfg.LoadResult = func(context.Context, int, Old[user]) (Result[user], error) { return Result[user]{Tags: tags}, nil }

@@ -122,7 +122,7 @@ func TestGetManyLostReplies(t *testing.T) {
 	for _, lost := range []string{"MGET", "SET", "EVALSHA"} {
 		t.Run(lost, func(t *testing.T) {
 			s := redstarttest.Run(t, redstarttest.ServerConfig{})
-			p, c := through(t, s, redstart.Config{Pipelines: 1})
+			p, c := behind(t, s, redstart.Config{Pipelines: 1})
 			var seen calls
 			us := manyUsers(t, c, func(_ context.Context, ids []int) (map[int]user, error) {
 				seen.add(ids)

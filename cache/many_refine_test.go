@@ -216,7 +216,7 @@ func TestGetManyStaleAndRefresh(t *testing.T) {
 // for them in one more round trip; each tag once.
 func TestGetManyResultTags(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, c := through(t, s, redstart.Config{Pipelines: 1})
+	p, c := behind(t, s, redstart.Config{Pipelines: 1})
 	us, err := New(c, Config[int, user]{
 		Key: "user:<id>", ResultTags: true, Tags: func(int) []string { return []string{"all"} },
 		LoadResult: func(_ context.Context, id int, _ Old[user]) (Result[user], error) {

@@ -192,7 +192,7 @@ func TestGetManyReplaces(t *testing.T) {
 // The commands of each call.
 func TestCommandsOfGetMany(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, c := through(t, s, redstart.Config{Pipelines: 1})
+	p, c := behind(t, s, redstart.Config{Pipelines: 1})
 	us := manyUsers(t, c, func(_ context.Context, ids []int) (map[int]user, error) { return every(ids), nil })
 	if _, err := us.GetMany(t.Context(), []int{7}); err != nil { // so that the server knows the scripts
 		t.Fatal(err)

@@ -301,7 +301,7 @@ func rawOf(t *testing.T, us *Cache[int, user]) []byte {
 func TestRefresherDies(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
 	var dying atomic.Bool
-	p, c := through(t, s, redstart.Config{Timeout: 200 * time.Millisecond})
+	p, c := behind(t, s, redstart.Config{Timeout: 200 * time.Millisecond})
 	hang := make(chan struct{})
 	defer close(hang)
 	began := make(chan struct{}, 1)

@@ -392,7 +392,7 @@ func TestLostRepliesOfRefinements(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
 	for _, lost := range []string{"PTTL", "GET", "EVALSHA", "HMGET", "SET"} {
 		for nth := 1; nth <= 4; nth++ {
-			p, c := through(t, s, redstart.Config{Pipelines: 1})
+			p, c := behind(t, s, redstart.Config{Pipelines: 1})
 			command(t, s, "FLUSHALL")
 			var version atomic.Int64
 			us := users(t, c, nil, keep, func(cfg *Config[int, user]) {

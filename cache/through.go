@@ -9,6 +9,7 @@ import (
 	"github.com/redstart-go/redstart/internal/lease"
 	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
+	"github.com/redstart-go/redstart/internal/through"
 )
 
 // Put writes a value through: Config.Store takes it to the source, then it is
@@ -50,127 +51,68 @@ func (c *Cache[K, V]) through(ctx context.Context, op string, id K, write func(c
 	if err != nil {
 		return c.failRead(op, "", err)
 	}
-	w := writer[K, V]{Cache: c, block: lease.Block{Client: c.client, Key: k, Token: lease.Token(), Time: c.cfg.Lease}}
+	var stamps stamp.Sampling
 	pauses := c.pauses()
 	err = pauses.Insist(ctx, func() error {
-		w.stamps, err = c.terms.Sample(ctx, id, c.cfg.ResultTags)
+		stamps, err = c.terms.Sample(ctx, id, c.cfg.ResultTags)
 		return err
 	})
 	if err != nil {
 		return c.failRead(op, k, err)
 	}
-	if err = pauses.Insist(ctx, func() error { return w.block.Take(ctx) }); err != nil {
-		w.giveUp(ctx)
+	block := lease.Block{Client: c.client, Key: k, Token: lease.Token(), Time: c.cfg.Lease}
+	if err = pauses.Insist(ctx, func() error { return block.Take(ctx) }); err != nil {
+		c.giveUp(ctx, block)
 		return c.failRead(op, k, err)
 	}
-	return c.failThrough(op, k, w.run(ctx, write))
+	w := through.Write[K, V]{
+		Terms: c.terms, Block: block, Stamps: &stamps,
+		Timeout: c.cfg.StoreTimeout, TimedOut: ErrStoreTimeout, Parting: c.terms.Within,
+		Refused: func(err error) bool {
+			return errors.Is(err, ErrRefused) || c.cfg.Refused != nil && c.cfg.Refused(err) || entry.Refused(err)
+		},
+		Wrote:    func(ctx context.Context, err error) { c.wrote(ctx, k, err) },
+		Unstored: c.unstored,
+	}
+	return c.failThrough(op, k, w.Run(ctx, func(ctx context.Context) (source.Result[V], error) {
+		r, err := write(ctx)
+		return source.Result[V](r), err
+	}))
 }
 
-// writer is one write through the cache.
-type writer[K comparable, V any] struct {
-	*Cache[K, V]
-	block  lease.Block
-	stamps stamp.Sampling
-}
-
-// ended is what became of a write.
-type ended struct {
-	source, cache error
-	refused       bool // the source changed nothing
-}
-
-// run writes, and ends the block in any case.
-func (w *writer[K, V]) run(ctx context.Context, write func(ctx context.Context) (Result[V], error)) (end ended) {
-	stop := w.block.Keep()
-	done := false
-	defer func() {
-		if !done { // a panic, which goes on
-			stop()
-			_ = w.finish(ctx, w.block.Drop)
-		}
-	}()
-	writes, cancel := context.WithTimeoutCause(ctx, w.cfg.StoreTimeout, ErrStoreTimeout)
-	r, err := write(writes)
-	if err != nil && writes.Err() != nil {
-		err = errors.Join(context.Cause(writes), err)
+// unstored counts what a write could not cache.
+func (c *Cache[K, V]) unstored(err error) {
+	if errors.Is(err, ErrTooLarge) {
+		c.stats.tooLarge.Add(1)
 	}
-	cancel()
-	stop()
-	done = true
-	switch absent := errors.Is(err, ErrNotFound); {
-	case (err == nil || absent) && !r.Forget && !r.NotModified:
-		end.cache = w.finish(ctx, func(ctx context.Context) error { return w.put(ctx, &r, absent) })
-	case err != nil && !absent && w.refused(err):
-		end = ended{err, w.finish(ctx, w.block.Restore), true}
-	default:
-		if !absent {
-			end.source = err
-		}
-		end.cache = w.finish(ctx, w.block.Drop)
+	if err == nil {
+		c.stats.refused.Add(1)
+		c.notify("refused", 0, nil)
+		return
 	}
-	return end
-}
-
-// put caches what now holds. What cannot be cached is served by loads.
-func (w *writer[K, V]) put(ctx context.Context, r *Result[V], absent bool) error {
-	loaded := source.Loaded[V]{Result: source.Result[V](*r)}
-	if absent {
-		loaded.Err = ErrNotFound
-	}
-	raw, ttl, quiet, err := w.terms.Product(ctx, &loaded, nil, &w.stamps)
-	if err != nil || !quiet {
-		if errors.Is(err, ErrTooLarge) {
-			w.stats.tooLarge.Add(1)
-		}
-		if err != nil {
-			w.notify("not stored", 0, err)
-		}
-		return w.block.Drop(ctx)
-	}
-	kept, err := w.block.Put(ctx, string(raw), ttl)
-	if err == nil && !kept {
-		w.stats.refused.Add(1)
-		w.notify("refused", 0, nil)
-	}
-	return err
-}
-
-// finish ends the block, whatever has become of the caller, and tells the near
-// tier.
-func (w *writer[K, V]) finish(ctx context.Context, end func(context.Context) error) error {
-	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*w.client.Config().Timeout)
-	defer cancel()
-	err := w.pauses().Insist(own, func() error { return end(own) })
-	w.wrote(own, w.block.Key, err)
-	return err
+	c.notify("not stored", 0, err)
 }
 
 // giveUp takes back a block of which nobody knows whether it is there. If that
 // fails it runs out.
-func (w *writer[K, V]) giveUp(ctx context.Context) {
-	client := w.client
-	_ = client.Go(func(context.Context) {
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), client.Config().Timeout)
+func (c *Cache[K, V]) giveUp(ctx context.Context, block lease.Block) {
+	_ = c.client.Go(func(context.Context) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.client.Config().Timeout)
 		defer cancel()
-		_ = w.block.Restore(own)
+		_ = block.Restore(own)
 	})
 }
 
-// refused reports whether the source surely has not taken the write.
-func (w *writer[K, V]) refused(err error) bool {
-	return errors.Is(err, ErrRefused) || w.cfg.Refused != nil && w.cfg.Refused(err) || entry.Refused(err)
-}
-
 // failThrough is what the caller of a write is told.
-func (c *Cache[K, V]) failThrough(op, k string, end ended) error {
+func (c *Cache[K, V]) failThrough(op, k string, end through.Ended) error {
 	switch {
-	case end.source == nil && end.cache == nil:
+	case end.Source == nil && end.Cache == nil:
 		return nil
-	case end.source == nil:
-		return withOutcome(c.fail(op, k, errors.Join(errStands, end.cache)), redstart.Applied)
-	case end.refused:
-		return withOutcome(c.fail(op, k, errors.Join(end.source, end.cache)), redstart.NotApplied)
+	case end.Source == nil:
+		return withOutcome(c.fail(op, k, errors.Join(errStands, end.Cache)), redstart.Applied)
+	case end.Refused:
+		return withOutcome(c.fail(op, k, errors.Join(end.Source, end.Cache)), redstart.NotApplied)
 	default:
-		return withOutcome(c.fail(op, k, errors.Join(end.source, end.cache)), redstart.Unknown)
+		return withOutcome(c.fail(op, k, errors.Join(end.Source, end.Cache)), redstart.Unknown)
 	}
 }

@@ -164,7 +164,7 @@ func TestSetAndInvalidateMany(t *testing.T) {
 // A lost reply to one of many is no failure; it is done again.
 func TestInvalidateManyLostReply(t *testing.T) {
 	s := redstarttest.Run(t, redstarttest.ServerConfig{})
-	p, c := through(t, s, redstart.Config{Pipelines: 1})
+	p, c := behind(t, s, redstart.Config{Pipelines: 1})
 	us := users(t, c, fresh)
 	for _, lost := range []string{"SET", "DEL"} {
 		h := p.AddRule(proxy.Rule{Match: proxy.Named(lost), Nth: 3, Action: proxy.SwallowReply(proxy.CutConnection)})

@@ -21,7 +21,7 @@ var layers = []struct {
 		"cache", "cache/journal", "session", "limit", "lock", "queue", "topic", "recent",
 		"board", "unique", "document", "index", "vector", "series",
 	}},
-	{"what a pattern is made of", []string{"internal/nearby", "internal/entry"}},
+	{"what a pattern is made of", []string{"internal/nearby", "internal/through", "internal/entry"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
 		"internal/commit", "internal/keeps", "internal/tenure", "internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
@@ -49,6 +49,7 @@ var drawn = []arrow{
 	{"internal/replicas", "internal/conn"},
 	{"internal/near", "internal/wake"},
 	{"internal/nearby", "internal/entry"},
+	{"internal/through", "internal/entry"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},
 	{"redstarttest/database", "redstarttest"},

@@ -14,8 +14,11 @@ import (
 
 const (
 	maxFile    = 500  // lines of a Go or Lua file, all counted: one idea
-	maxPackage = 2200 // lines of code of a package (about two thousand), comments, empty lines and tests not counted: one noun
+	maxPackage = 2000 // lines of code of a package, comments, empty lines and tests not counted: one noun
 )
+
+// larger are packages that have outgrown that, and how far they may: parts of them are to move down.
+var larger = map[string]int{"cache": 2300, "sqlcache": 2900}
 
 // sizes checks the length of files and packages.
 func sizes(tree fs.FS) ([]string, error) {
@@ -34,8 +37,8 @@ func sizes(tree fs.FS) ([]string, error) {
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(packages)) {
-		if n := packages[dir]; n > maxPackage {
-			problems = append(problems, fmt.Sprintf("package %s has %d lines of code, more than %d: it is more than one noun", dir, n, maxPackage))
+		if n, most := packages[dir], max(maxPackage, larger[dir]); n > most {
+			problems = append(problems, fmt.Sprintf("package %s has %d lines of code, more than %d: it is more than one noun", dir, n, most))
 		}
 	}
 	return problems, nil
@@ -112,8 +115,8 @@ func TestSizesCatches(t *testing.T) {
 		{"a long file", map[string]string{"p/a.go": long(501)}, "p/a.go has 501 lines"},
 		{"a long test", map[string]string{"p/a_test.go": long(501)}, "p/a_test.go has 501 lines"},
 		{"a long package", map[string]string{
-			"p/a.go": long(500), "p/b.go": long(500), "p/c.go": long(500), "p/d.go": long(500), "p/f.go": long(200), "p/e.go": "// Comments do not count.\n\n" + long(1),
-		}, "package p has 2201 lines of code"},
+			"p/a.go": long(500), "p/b.go": long(500), "p/c.go": long(500), "p/d.go": long(500), "p/e.go": "// Comments do not count.\n\n" + long(1),
+		}, "package p has 2001 lines of code"},
 	})
 }
 
