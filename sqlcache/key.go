@@ -105,12 +105,18 @@ func (d *digest) value(v any) bool {
 	case string:
 		*d = append(*d, kindText)
 		d.text(v)
+		return !instant(v)
 	case time.Time:
 		d.time(v)
 	default:
 		return d.foreign(v)
 	}
 	return true
+}
+
+// instant reports whether a text may stand for the time at which it is read.
+func instant(s string) bool {
+	return len(s) < 16 && instants[strings.ToUpper(strings.TrimSpace(s))]
 }
 
 // time writes the instant and how its zone names and shifts it.
@@ -165,6 +171,7 @@ func (d *digest) reflected(r reflect.Value) bool {
 	case reflect.String:
 		*d = append(*d, kindText)
 		d.text(r.String())
+		return !instant(r.String())
 	case reflect.Pointer:
 		if r.IsNil() {
 			*d = append(*d, kindPointer, kindNil)
