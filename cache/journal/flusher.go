@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -25,7 +26,10 @@ type flusher[K comparable, V any] struct {
 	items    map[string]*item[V] // by id: what was read and is not settled
 	ids      map[string]K
 	fresh    int       // of items, those that may go at once
+	waiting  int       // the others, that have failed
+	gathered int       // records read since the last batch
 	since    time.Time // when the first of these was read
+	stale    bool      // the log lacks what was read from it
 	mark     int64     // a version that somebody waits for
 	hurried  bool      // somebody in this process does
 	failures int       // calls that failed as a whole, one after the other
@@ -39,7 +43,8 @@ type item[V any] struct {
 	deleted  bool
 	broken   error    // why the entry cannot be read
 	records  []record // all that were read, the last one is what counts
-	attempts int      // that failed while others succeeded
+	failed   int      // calls that failed on it
+	attempts int      // of these, those that count: others succeeded
 	due      time.Time
 	proven   uint64 // how often the sink had succeeded when it last failed
 }
@@ -51,7 +56,8 @@ type record struct {
 	nonce   string
 }
 
-func (it *item[V]) version() int64 { return it.records[len(it.records)-1].version }
+func (it *item[V]) last() record   { return it.records[len(it.records)-1] }
+func (it *item[V]) version() int64 { return it.last().version }
 
 // readAtOnce is how many records a read asks for: more would make writers wait.
 const readAtOnce = 100
@@ -61,8 +67,10 @@ const readAtOnce = 100
 func (f *flusher[K, V]) held() int { return 10*f.cfg.BatchSize + 1000 }
 
 func newFlusher[K comparable, V any](j *Journal[K, V], o *owner, writers chan struct{}) *flusher[K, V] {
-	return &flusher[K, V]{Journal: j, o: o, p: o.p, token: strconv.FormatInt(o.token, 10), writers: writers,
-		items: map[string]*item[V]{}, ids: map[string]K{}}
+	return &flusher[K, V]{
+		Journal: j, o: o, p: o.p, token: strconv.FormatInt(o.token, 10), writers: writers,
+		items: map[string]*item[V]{}, ids: map[string]K{},
+	}
 }
 
 // errFenced: somebody else has the partition.
@@ -70,9 +78,10 @@ var errFenced = errors.New("somebody else has the partition")
 
 // run works until the partition is lost or to be given back.
 func (f *flusher[K, V]) run() {
-	for !f.o.stopped() {
+	defer func() { f.stats.behind.Add(-int64(f.waiting)) }()
+	for !f.o.Stopped() {
 		more, err := f.read()
-		if err == nil && f.ripe() {
+		if err == nil && f.ripe(more) {
 			err = f.flush()
 		}
 		switch {
@@ -98,13 +107,16 @@ func (f *flusher[K, V]) wait() {
 	case <-t.C:
 	case <-f.p.poke:
 		f.hurried = true
-	case <-f.o.stopping:
-	case <-f.o.ctx.Done():
+	case <-f.o.Stopping():
+	case <-f.o.Ctx.Done():
 	}
 }
 
 // read takes the next records out of the log; more says that there may be others.
 func (f *flusher[K, V]) read() (more bool, err error) {
+	if f.stale {
+		f.reset()
+	}
 	if len(f.items) >= f.held() || f.fresh >= f.cfg.BatchSize {
 		return false, nil
 	}
@@ -113,17 +125,22 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 			return false, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(f.o.ctx, f.client.Config().Timeout)
+	ctx, cancel := context.WithTimeout(f.o.Ctx, f.client.Config().Timeout)
 	defer cancel()
 	b := f.client.B()
 	results := f.client.DoMulti(ctx,
 		b.Hmget().Key(f.p.state).Field("token", "flush").Build(),
+		b.Xlen().Key(f.p.log).Build(),
 		b.Xrange().Key(f.p.log).Start(strconv.FormatInt(f.cursor+1, 10)).End("+").Count(readAtOnce).Build())
 	state, err := results[0].AsStrSlice()
 	if err != nil {
 		return false, err
 	}
-	entries, err := results[1].AsXRange()
+	pending, err := results[1].AsInt64()
+	if err != nil {
+		return false, err
+	}
+	entries, err := results[2].AsXRange()
 	if err != nil {
 		return false, err
 	}
@@ -134,7 +151,28 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	for i := range entries {
 		f.gather(&entries[i])
 	}
+	if len(entries) < readAtOnce && int(pending) > f.records() {
+		f.reset()
+		return true, nil
+	}
 	return len(entries) == readAtOnce, f.thin()
+}
+
+// records is how many records of the log are in memory.
+func (f *flusher[K, V]) records() (n int) {
+	for _, it := range f.items {
+		n += len(it.records)
+	}
+	return n
+}
+
+// reset forgets what was read. It is what the log does not bear out: the server
+// has lost a tail of it in a failover, and what came since has versions below the
+// cursor, by a clock that is behind. The log is read anew.
+func (f *flusher[K, V]) reset() {
+	clear(f.items)
+	clear(f.ids)
+	f.cursor, f.fresh, f.gathered, f.stale = 0, 0, 0, false
 }
 
 // gather notes a record as the last of its key.
@@ -151,7 +189,8 @@ func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 			f.since = time.Now()
 		}
 	}
-	it.records = append(it.records, record{version, size(raw, entry), e.FieldValues["r"]})
+	f.gathered++
+	it.records = append(it.records, record{version, size(raw, entry), nonceOf(e.ID)})
 	var err error
 	it.value, it.deleted, it.broken = *new(V), false, nil
 	if _, known := f.ids[raw]; !known {
@@ -183,27 +222,34 @@ func versionOf(id string) int64 {
 	return v
 }
 
+// nonceOf is the rest of it.
+func nonceOf(id string) string { return id[strings.IndexByte(id, '-')+1:] }
+
+// place is where the record is in the log.
+func (r record) place() string { return strconv.FormatInt(r.version, 10) + "-" + r.nonce }
+
 // thin settles what later changes of keys that wait stand for, so that a key that
 // fails does not fill the log.
 func (f *flusher[K, V]) thin() error {
-	var over []record
+	var all []over
 	for _, it := range f.items {
 		if !it.due.IsZero() && len(it.records) > 1 {
 			n := len(it.records) - 1
-			over = append(over, it.records[:n]...)
+			all = append(all, over{it.raw, it.version(), it.records[:n]})
 			it.records = append([]record(nil), it.records[n:]...)
 		}
 	}
-	if len(over) == 0 {
-		return nil
-	}
-	return f.settleOver(over)
+	return f.settleOver(all...)
 }
 
-// ripe reports whether a batch is to go.
-func (f *flusher[K, V]) ripe() bool {
+// ripe reports whether a batch is to go; more says that there is more to read,
+// which it had better have.
+func (f *flusher[K, V]) ripe(more bool) bool {
 	now := time.Now()
-	if now.Before(f.pause) || f.o.stopped() {
+	if now.Before(f.pause) || f.o.Stopped() {
+		return false
+	}
+	if more && f.fresh < f.cfg.BatchSize && f.gathered < 10*f.cfg.BatchSize && now.Sub(f.since) < f.cfg.BatchWait {
 		return false
 	}
 	hurried := f.hurried
@@ -224,28 +270,37 @@ func (f *flusher[K, V]) flush() error {
 	select {
 	case f.writers <- struct{}{}:
 		defer func() { <-f.writers }()
-	case <-f.o.stopping:
+	case <-f.o.Stopping():
 		return nil
-	case <-f.o.ctx.Done():
+	case <-f.o.Ctx.Done():
 		return nil
 	}
+	defer f.count()
 	now := time.Now()
-	batch := make([]*item[V], 0, min(len(f.items), f.cfg.BatchSize))
+	fresh, late := make([]*item[V], 0, min(len(f.items), f.cfg.BatchSize)), []*item[V](nil)
 	for _, it := range f.items {
-		if it.due.IsZero() || !now.Before(it.due) {
-			batch = append(batch, it)
+		switch {
+		case it.due.IsZero():
+			fresh = append(fresh, it)
+		case !now.Before(it.due):
+			late = append(late, it)
 		}
 	}
-	slices.SortFunc(batch, func(a, b *item[V]) int { return cmp.Compare(a.records[0].version, b.records[0].version) })
-	if len(batch) > f.cfg.BatchSize {
-		batch = batch[:f.cfg.BatchSize]
+	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.records[0].version, b.records[0].version) })
+	fresh = fresh[:min(len(fresh), f.cfg.BatchSize)]
+	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.version(), b.version()) })
+	fresh, err := f.unreadable(fresh)
+	if err == nil && len(fresh) > 0 {
+		err = f.deliver(fresh)
 	}
-	slices.SortFunc(batch, func(a, b *item[V]) int { return cmp.Compare(a.version(), b.version()) })
-	batch, err := f.unreadable(batch)
-	if err == nil && len(batch) > 0 {
-		err = f.deliver(batch)
+	for _, it := range late { // what has failed before goes alone
+		if err != nil || f.o.Stopped() {
+			break
+		}
+		if _, there := f.items[it.raw]; there {
+			err = f.deliver([]*item[V]{it})
+		}
 	}
-	f.count()
 	return err
 }
 
@@ -257,8 +312,9 @@ func (f *flusher[K, V]) count() {
 			waiting++
 		}
 	}
-	f.stats.backing(f.p.number, waiting)
-	f.fresh = len(f.items) - waiting
+	f.stats.behind.Add(int64(waiting - f.waiting))
+	f.waiting = waiting
+	f.fresh, f.gathered = len(f.items)-waiting, 0
 	f.since = time.Now()
 }
 

@@ -33,7 +33,7 @@ func (f *flusher[K, V]) deliver(batch []*item[V]) error {
 			f.rest()
 			return nil
 		}
-		if f.o.stopped() {
+		if f.o.Stopped() {
 			return nil
 		}
 	}
@@ -49,7 +49,7 @@ func (e *serverError) Unwrap() error { return e.err }
 // ends reports whether an error says nothing about the sink's records.
 func (f *flusher[K, V]) ends(err error) bool {
 	var s *serverError
-	return errors.Is(err, errFenced) || errors.As(err, &s) || f.o.ctx.Err() != nil
+	return errors.Is(err, errFenced) || errors.As(err, &s) || f.o.Ctx.Err() != nil
 }
 
 // ending is the error with which a flush ends; the sink's are no reason to.
@@ -121,7 +121,7 @@ func (f *flusher[K, V]) isolate(batch []*item[V]) error {
 		batch = without(batch, i)
 	}
 	const inVain = 24 // halves down to one of ten thousand, and some more
-	for groups := [][]*item[V]{batch}; works && len(groups) > 0 && failed < inVain && !f.o.stopped(); {
+	for groups := [][]*item[V]{batch}; works && len(groups) > 0 && failed < inVain && !f.o.Stopped(); {
 		group := groups[len(groups)-1]
 		groups = groups[:len(groups)-1]
 		if len(group) == 0 {
@@ -149,15 +149,14 @@ func (f *flusher[K, V]) isolate(batch []*item[V]) error {
 }
 
 // blame notes that a change fails. It counts only if the sink is seen to work:
-// now, or since the change failed before. A change that has failed often enough,
+// now, or since the change failed before, or by its own word. A change that has failed often enough,
 // or will for ever, goes to the dead letters.
 func (f *flusher[K, V]) blame(it *item[V], err error, works bool) error {
 	done := f.stats.batches.Load()
-	if works || it.attempts > 0 && done > it.proven {
+	if works || it.failed > 0 && done > it.proven || f.proves() {
 		it.attempts++
-	} else if it.attempts == 0 && it.due.IsZero() {
-		it.attempts = 1
 	}
+	it.failed++
 	it.proven = done
 	if isPermanent(err) || it.attempts >= f.cfg.Attempts {
 		buried, err := f.bury(it, err)
@@ -165,8 +164,19 @@ func (f *flusher[K, V]) blame(it *item[V], err error, works bool) error {
 			return err
 		}
 	}
-	it.due = time.Now().Add(f.backoff(max(it.attempts, 1)))
+	it.due = time.Now().Add(f.backoff(it.failed))
 	return nil
+}
+
+// proves reports whether the sink says that it works.
+func (f *flusher[K, V]) proves() bool {
+	p, ok := f.cfg.Sink.(Prober)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(f.o.Ctx, f.cfg.ApplyTimeout)
+	defer cancel()
+	return p.Probe(ctx) == nil
 }
 
 // unreadable sends what cannot be read to the dead letters, and gives the rest.
@@ -216,7 +226,7 @@ func (f *flusher[K, V]) call(b Batch[K, V]) (refused []Refused, err error) {
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(f.o.ctx, f.cfg.ApplyTimeout)
+	ctx, cancel := context.WithTimeout(f.o.Ctx, f.cfg.ApplyTimeout)
 	defer cancel()
 	refused, err = f.cfg.Sink.Apply(ctx, b)
 	if err == nil {

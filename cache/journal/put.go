@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"strconv"
@@ -95,11 +94,10 @@ func (w *writing) add(raw, key, entry string, ttl time.Duration) {
 // size is what a record counts as.
 func size(raw, entry string) int { return len(raw) + len(entry) + apart }
 
-// nonce tells a put from every other of its key.
+// nonce tells a put from every other: 16 digits, the second part of its place in
+// the log.
 func nonce() string {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], rand.Uint64())
-	return string(b[:])
+	return strconv.FormatUint(1e15+rand.Uint64N(9e15), 10)
 }
 
 // millis is a TTL in whole milliseconds, at least one unless it is zero.

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"context"
+	"errors"
+	"maps"
 
 	"github.com/redis/rueidis"
 
@@ -67,40 +69,29 @@ func (j *Journal[K, V]) loadMany(ctx context.Context, ids []K, load func(context
 		}
 		commands = append(commands, findScript.Command(j.client, p.find, []string{raw}))
 	}
-	pending, rest := map[K]V{}, make([]K, 0, len(ids))
-	failed := cache.Errors[K]{}
+	known, rest := map[K]V{}, make([]K, 0, len(ids))
 	for i, r := range j.client.FailFast().DoMulti(ctx, commands...) {
 		v, found, err := j.found(r)
 		switch {
-		case found && err == nil:
-			pending[ids[i]] = v
-		case found && err == cache.ErrNotFound: //nolint:errorlint // the bare value is an answer
-		case err != nil:
-			failed[ids[i]] = err
-		default:
+		case err != nil && !errors.Is(err, cache.ErrNotFound):
+			return nil, err
+		case !found:
 			rest = append(rest, ids[i])
+		case err == nil:
+			known[ids[i]] = v
 		}
 	}
-	if len(rest) > 0 {
-		loaded, err := load(ctx, rest)
-		if err != nil && len(failed)+len(pending) == 0 {
-			return loaded, err
-		}
-		if some, ok := err.(cache.Errors[K]); ok { //nolint:errorlint // bare, as it is documented
-			for id, err := range some {
-				failed[id] = err
-			}
-		} else if err != nil {
-			for _, id := range rest {
-				failed[id] = err
-			}
-		}
-		for id, v := range loaded {
-			pending[id] = v
+	if len(rest) == 0 {
+		return known, nil
+	}
+	loaded, err := load(ctx, rest)
+	maps.Copy(known, loaded)
+	some, bare := err.(cache.Errors[K]) //nolint:errorlint // bare, as it is documented
+	if err != nil && !bare {
+		some = cache.Errors[K]{}
+		for _, id := range rest {
+			some[id] = err
 		}
 	}
-	if len(failed) > 0 {
-		return pending, failed
-	}
-	return pending, nil
+	return known, some.OrNil()
 }

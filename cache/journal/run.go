@@ -3,8 +3,8 @@ package journal
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -26,7 +26,7 @@ func (j *Journal[K, V]) Run(ctx context.Context) error {
 	}
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	r := &runner[K, V]{Journal: j, me: fmt.Sprintf("%x", b), writers: make(chan struct{}, j.cfg.Writers), owned: map[int]*owner{}}
+	r := &runner[K, V]{Journal: j, me: hex.EncodeToString(b[:]), writers: make(chan struct{}, j.cfg.Writers), owned: map[int]*owner{}}
 	j.stats.runs.Add(1)
 	defer j.stats.runs.Add(-1)
 	err := r.run(ctx)
@@ -52,11 +52,11 @@ func (r *runner[K, V]) run(ctx context.Context) error {
 		if errors.Is(err, redstart.ErrClosed) {
 			return r.fail("run", "", err)
 		}
-		if err == nil && !r.balance(ctx, members, changed) {
+		if err == nil && len(members) > 0 && !r.balance(ctx, members, changed) {
 			pause = r.cfg.Lease / 10
 		}
 		if room.Sleep(ctx, room.Jitter(pause), changed) != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx is how it is to end
 		}
 	}
 }
@@ -86,7 +86,7 @@ func (r *runner[K, V]) balance(ctx context.Context, members []string, changed ch
 	keeps := 0
 	for _, o := range r.owned {
 		if keeps++; keeps > share {
-			o.stop()
+			o.Stop()
 		}
 	}
 	for i := 0; i < len(r.partitions) && len(r.owned) < share && ctx.Err() == nil; i++ {
@@ -125,7 +125,7 @@ func (r *runner[K, V]) flushing(o *owner) {
 	renewing.Go(func() { r.renew(o) })
 	f := newFlusher(r.Journal, o, r.writers)
 	f.run()
-	o.end(errGivenUp)
+	o.End(errGivenUp)
 	renewing.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), r.client.Config().Timeout)
 	defer cancel()
@@ -135,7 +135,7 @@ func (r *runner[K, V]) flushing(o *owner) {
 // leave ends what is under way, and says that this process flushes no more.
 func (r *runner[K, V]) leave() {
 	for _, o := range r.owned {
-		o.stop()
+		o.Stop()
 	}
 	r.work.Wait()
 	_, _ = r.enlist(context.Background(), 0) // else it runs out

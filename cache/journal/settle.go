@@ -3,9 +3,11 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/room"
 )
 
@@ -39,7 +41,7 @@ func (f *flusher[K, V]) settleSome(some []*item[V]) error {
 	named := make([]string, 0, 2*len(some))
 	var all []record
 	for _, it := range some {
-		named = append(named, it.raw, strconv.FormatInt(it.version(), 10))
+		named = append(named, it.raw, fmt.Sprintf("%016d%s", it.version(), it.last().nonce))
 		all = append(all, it.records...)
 	}
 	if err := f.remove(len(some), named, all); err != nil {
@@ -53,15 +55,31 @@ func (f *flusher[K, V]) settleSome(some []*item[V]) error {
 	return nil
 }
 
-// settleOver takes out of the log what later changes stand for.
-func (f *flusher[K, V]) settleOver(over []record) error {
-	for len(over) > 0 {
-		n := min(len(over), 5000)
-		if err := f.remove(0, nil, over[:n]); err != nil {
+// over are records of an id for which a later one stands: that of the version, or
+// one after it.
+type over struct {
+	raw     string
+	stands  int64
+	records []record
+}
+
+// settleOver takes out of the log what later changes stand for, as long as these
+// are there.
+func (f *flusher[K, V]) settleOver(all ...over) error {
+	for len(all) > 0 {
+		n := 0
+		var named []string
+		var records []record
+		for n < len(all) && n < 1000 && (n == 0 || len(records)+len(all[n].records) <= 5000) {
+			named = append(named, all[n].raw, strconv.FormatInt(all[n].stands, 10))
+			records = append(records, all[n].records...)
+			n++
+		}
+		if err := f.remove(0, named, records); err != nil {
 			return err
 		}
-		f.stats.superseded.Add(uint64(n))
-		over = over[n:]
+		f.stats.superseded.Add(uint64(len(records)))
+		all = all[n:]
 	}
 	return nil
 }
@@ -78,12 +96,13 @@ func (f *flusher[K, V]) remove(applied int, named []string, all []record) error 
 		strconv.Itoa(bytes), nonces.String(), strconv.Itoa(applied), strconv.Itoa(len(named)/2))
 	args = append(args, named...)
 	for _, r := range all {
-		args = append(args, strconv.FormatInt(r.version, 10))
+		args = append(args, r.place())
 	}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, settleScript, f.p.settle, args) })
 	if err == nil && n == fenced {
 		return errFenced
 	}
+	f.stale = f.stale || n != int64(len(all))
 	f.p.room.Made()
 	return err
 }
@@ -94,13 +113,13 @@ const fenced = -1
 // insist repeats what the server did not answer, while the partition is ours.
 func (f *flusher[K, V]) insist(do func(ctx context.Context) (int64, error)) (int64, error) {
 	for tries := 1; ; tries++ {
-		ctx, cancel := context.WithTimeout(f.o.ctx, f.client.Config().Timeout)
+		ctx, cancel := context.WithTimeout(f.o.Ctx, f.client.Config().Timeout)
 		n, err := do(ctx)
 		cancel()
 		if err == nil {
 			return n, nil
 		}
-		if f.o.ctx.Err() != nil || errors.Is(err, errCrash) || room.Sleep(f.o.ctx, f.backoff(tries), nil) != nil {
+		if f.o.Ctx.Err() != nil || errors.Is(err, errCrash) || errors.Is(err, redstart.ErrClosed) || room.Sleep(f.o.Ctx, f.backoff(tries), nil) != nil {
 			return 0, &serverError{err}
 		}
 	}
@@ -112,20 +131,21 @@ var errCrash = errors.New("crashed")
 // judge says what becomes of changes that the sink refused, and gives those of
 // the group that are settled by it.
 //
-// The sink has the very version: it was applied before, and the answer was lost.
-// It has a later one, and so has the journal: that one stands for both. It has a
-// later one and the journal has not: the server lost what it had acknowledged (a
-// failover), and what is newest there is what counts from now on. It gets a
-// version above the sink's.
+// The sink has a later version, and so has the journal: that one stands for both.
+// It has a later one and the journal has not: the server lost what it had
+// acknowledged (a failover), and what is newest there is what counts from now on.
+// It gets a version above the sink's. So does a change whose very version the sink
+// has: most often it was applied before and the answer was lost, and is then
+// written once more; but after a failover the version may be another change's.
 func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], error) {
 	again := map[int]bool{}
 	for _, r := range refused {
 		it := group[r.Index]
-		if r.Stored == it.version() || again[r.Index] {
+		if again[r.Index] {
 			continue
 		}
 		f.p.saw(min(r.Stored, maxVersion))
-		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), strconv.FormatInt(r.Stored, 10)}
+		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), it.last().nonce, strconv.FormatInt(r.Stored, 10)}
 		n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, restampScript, f.p.restamp, args) })
 		switch {
 		case err != nil:
@@ -133,6 +153,14 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 		case n == fenced:
 			return nil, errFenced
 		case n == 0: // something later stands for it
+			again[r.Index] = true
+			if err := f.settleOver(over{it.raw, it.version() + 1, it.records}); err != nil {
+				return nil, err
+			}
+			f.drop(it)
+			continue
+		case n == forgotten: // what is in the log is to be read anew
+			again[r.Index], f.stale = true, true
 			continue
 		case n == tooHigh:
 			again[r.Index] = true
@@ -144,8 +172,8 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 		// It will be read again, at its new place.
 		again[r.Index] = true
 		f.stats.restamped.Add(1)
-		if over := it.records[:len(it.records)-1]; len(over) > 0 {
-			if err := f.settleOver(over); err != nil {
+		if older := it.records[:len(it.records)-1]; len(older) > 0 {
+			if err := f.settleOver(over{it.raw, n, older}); err != nil {
 				return nil, err
 			}
 		}
@@ -165,6 +193,7 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 
 const (
 	tooHigh    = -2
+	forgotten  = -3
 	maxVersion = 1<<53 - 1
 )
 

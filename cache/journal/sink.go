@@ -53,10 +53,18 @@ type Refused struct {
 //
 // An error says that nothing may be taken as written. Which change is to blame it
 // may say by a [RecordError]; else the flusher finds out by halves. [Permanent]
-// says that trying again is useless. A sink that is called from several
+// says that trying again is useless, [Prober] whether the sink works at all. A sink that is called from several
 // goroutines has a partition in one of them at a time.
 type Sink[K comparable, V any] interface {
 	Apply(ctx context.Context, b Batch[K, V]) ([]Refused, error)
+}
+
+// Prober is a sink that says whether it works: whether it would take a change
+// that is as it should be. A change that fails while nothing else is written is
+// only then held to be at fault; without a Probe it stays pending until others
+// have been written.
+type Prober interface {
+	Probe(ctx context.Context) error
 }
 
 // SinkFunc is a function as a [Sink].

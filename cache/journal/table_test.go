@@ -73,6 +73,16 @@ func (d *table) Apply(ctx context.Context, b Batch[string, string]) ([]Refused, 
 	return refused, nil
 }
 
+// Probe says what a batch that is as it should be would be told.
+func (d *table) Probe(context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fail == nil {
+		return nil
+	}
+	return d.fail(Batch[string, string]{})
+}
+
 func (d *table) get(id string) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -124,6 +134,7 @@ func running(t *testing.T, j *Journal[string, string]) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- j.Run(ctx) }()
+	eventually(t, "it runs", func() bool { return j.stats.runs.Load() > 0 })
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {

@@ -24,7 +24,7 @@ var layers = []struct {
 	{"what a pattern is made of", []string{"internal/nearby", "internal/entry"}},
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
-		"internal/commit", "internal/keeps", "internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
+		"internal/commit", "internal/keeps", "internal/tenure", "internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
 		"internal/source",
 	}},
 	{"the client", []string{"."}},

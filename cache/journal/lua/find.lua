@@ -6,6 +6,6 @@ local newest = redis.call('HGET', KEYS[2], ARGV[1])
 if not newest then
 	return false
 end
-local version = string.format('%.0f', tonumber(string.sub(newest, 1, 16)))
-local record = redis.call('XRANGE', KEYS[1], version, version)[1]
+local place = string.format('%.0f-', tonumber(string.sub(newest, 1, 16))) .. string.sub(newest, 17, 32)
+local record = redis.call('XRANGE', KEYS[1], place, place)[1]
 return record and record[2][4]

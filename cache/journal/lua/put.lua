@@ -2,13 +2,14 @@
 -- KEYS[1] the partition's state, a hash: last (the greatest version given), bytes and oldest (what is in the log, the
 --   first version of it), acked, applied, over, dropped, dead (counts), owner, until, token (who has it), left (the last
 --   place in KEYS[4])
--- KEYS[2] the log, a stream of what is pending: k the id, v the entry, r the put's random bytes
--- KEYS[3] a hash of what is newest of ids in the log: a version of 16 digits, then the random bytes of up to eight puts
--- KEYS[4] a stream with the random bytes of what left the log a moment ago
+-- KEYS[2] the log, a stream of what is pending: k the id, v the entry; its places are the version and the put's random
+--   16 digits, so that no place is ever used again, whatever a server forgets
+-- KEYS[3] a hash of what is newest of ids in the log: a version of 16 digits, then those of up to five puts
+-- KEYS[4] a stream with the digits of what left the log a moment ago
 -- KEYS[5] a hash of the ids whose last change is a dead letter: its place
 -- KEYS[6] and on: where the entries go
 -- ARGV[1] records, [2] bytes and [3] microseconds that may be pending, 0 for any, [4] a version that was seen,
---   [5] 1 when the same may have run before; then for each entry its id, itself, its time in ms (0: for good), 8 random bytes
+--   [5] 1 when the same may have run before; then for each entry its id, itself, its time in ms (0: for good), 16 random digits
 -- reply: the greatest version given; -1: full, nothing was written; -2: whether it ran before is not known any more
 -- Versions are microseconds of the server's clock, below 2^53.
 local clock = redis.call('TIME')
@@ -27,7 +28,7 @@ for i = 1, n do
 	local before, mine = newest[i], ARGV[4 * i + 5]
 	if not (before and string.find(before, mine, 17, true)) then
 		if ARGV[5] == '1' then
-			if before and #before >= 80 then
+			if before and #before >= 96 then
 				return -2
 			end
 			if not left then
@@ -61,7 +62,7 @@ if records > 0 then
 end
 local version = math.max(now, last + 1, tonumber(ARGV[4]) + 1)
 local function append(i)
-	return redis.pcall('XADD', KEYS[2], string.format('%.0f-0', version), 'k', ids[i], 'v', ARGV[4 * i + 3], 'r', ARGV[4 * i + 5])
+	return redis.pcall('XADD', KEYS[2], string.format('%.0f-', version) .. ARGV[4 * i + 5], 'k', ids[i], 'v', ARGV[4 * i + 3])
 end
 local first = version
 for j, i in ipairs(todo) do
@@ -79,7 +80,7 @@ for j, i in ipairs(todo) do
 		return added
 	end
 	last = version
-	redis.call('HSET', KEYS[3], ids[i], string.format('%016.0f', version) .. ARGV[4 * i + 5] .. string.sub(newest[i] or '', 17, 72))
+	redis.call('HSET', KEYS[3], ids[i], string.format('%016.0f', version) .. ARGV[4 * i + 5] .. string.sub(newest[i] or '', 17, 80))
 	local ttl = ARGV[4 * i + 4]
 	if ttl == '0' then
 		redis.call('SET', KEYS[5 + i], ARGV[4 * i + 3])

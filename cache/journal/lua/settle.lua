@@ -1,32 +1,42 @@
 -- Takes out of the log what the sink has, and what later changes of the same keys stand for.
 -- KEYS[1] the state, [2] the log, [3] what is newest, [4] what left a moment ago: as in put.lua
 -- ARGV[1] the flusher's token, [2] the greatest version that it has seen, [3] the bytes of the records, [4] their random
---   bytes, [5] how many changes were applied, [6] how many pairs follow: of an id and its version that was applied;
---   then the versions to take out
--- reply: how many there were; -1: somebody else has the partition, nothing was changed
+--   digits, [5] how many changes were applied, [6] how many pairs follow: of an id and what was applied, as in KEYS[3],
+--   or, where nothing was, a version that stands for what is taken out; then the places to take out
+-- reply: how many there were; -1: somebody else has the partition; -3: what is to stand for them is not there (any more,
+--   after a failover); nothing was changed then
 local state = redis.call('HMGET', KEYS[1], 'token', 'last', 'bytes', 'applied', 'over', 'left')
 if state[1] ~= ARGV[1] then
 	return -1
 end
 local pairsGiven = tonumber(ARGV[6])
 local from = 7 + 2 * pairsGiven
+local applies = ARGV[5] ~= '0'
+if not applies then
+	for i = 1, pairsGiven do
+		local newest = redis.call('HGET', KEYS[3], ARGV[5 + 2 * i])
+		if not newest or tonumber(string.sub(newest, 1, 16)) < tonumber(ARGV[6 + 2 * i]) then
+			return -3
+		end
+	end
+end
 local gone = 0
 local ids = {}
 for i = from, #ARGV do
-	ids[#ids + 1] = ARGV[i] .. '-0'
+	ids[#ids + 1] = ARGV[i]
 	if #ids == 500 or i == #ARGV then
 		gone = gone + redis.call('XDEL', KEYS[2], unpack(ids))
 		ids = {}
 	end
 end
-for at = 1, pairsGiven, 500 do
+for at = 1, applies and pairsGiven or 0, 500 do
 	local names, stale = {}, {}
 	for i = at, math.min(at + 499, pairsGiven) do
 		names[#names + 1] = ARGV[5 + 2 * i]
 	end
 	local newest = redis.call('HMGET', KEYS[3], unpack(names))
 	for j, name in ipairs(names) do
-		if newest[j] and tonumber(string.sub(newest[j], 1, 16)) == tonumber(ARGV[6 + 2 * (at + j - 1)]) then
+		if newest[j] and string.sub(newest[j], 1, 32) == ARGV[6 + 2 * (at + j - 1)] then
 			stale[#stale + 1] = name
 		end
 	end

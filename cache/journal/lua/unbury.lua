@@ -18,7 +18,7 @@ if ARGV[3] ~= '1' and last then
 	for i = 1, #letter[2], 2 do
 		f[letter[2][i]] = letter[2][i + 1]
 	end
-	redis.call('XADD', KEYS[2], string.format('%.0f-0', version), 'k', f.k, 'v', f.v, 'r', f.r)
+	redis.call('XADD', KEYS[2], string.format('%.0f-', version) .. f.r, 'k', f.k, 'v', f.v)
 	redis.call('HSET', KEYS[3], f.k, string.format('%016.0f', version) .. f.r)
 	redis.call('DEL', KEYS[6])
 	if records == 0 then
