@@ -11,8 +11,9 @@
 // [Launchers] lists the servers of the machine, for a test that must hold on each.
 // Package proxy below stands between a client and any server and loses, delays
 // or replaces what passes; package topology below starts Sentinel and Cluster,
-// with such proxies between their processes. [Data] finds a test's data file, and [Eventually] waits for a
-// condition.
+// with such proxies between their processes; package database below starts
+// PostgreSQL and MariaDB. [Data] finds a test's data file, and [Eventually] waits
+// for a condition.
 //
 // Nothing here imports package testing: what takes a [TB] can be used by a program
 // as well, and [StartServer] needs none.

@@ -123,6 +123,11 @@ func (b Bench) fill(ctx context.Context, q *Queue, title, how string, all []fill
 			rates[i] = append(rates[i], rate)
 		}
 	}
+	return b.rates(title, how, all, rates), nil
+}
+
+// rates sums the rounds up; rates[0] and rates[1] are the control's.
+func (b Bench) rates(title, how string, all []filler, rates [][]float64) table.Section {
 	columns := []table.Column{{Key: "rows_per_s", Title: "rows/s", Spread: true}, {Key: "ratio", Title: "ratio", Digits: 2, Spread: true}}
 	s := table.Section{
 		Name: b.Name, Title: title, How: how, Control: all[0].name, Columns: columns,
@@ -137,13 +142,13 @@ func (b Bench) fill(ctx context.Context, q *Queue, title, how string, all []fill
 	for i, f := range all[1:] {
 		add(f.name, f.about, rates[i+2], table.Over(rates[i+2], control))
 	}
-	return s, nil
+	return s
 }
 
 func (b Bench) postgres(ctx context.Context, q, _ *Queue) (table.Section, error) {
 	n := b.sizes()
 	s, err := b.fill(ctx, q, "rows to PostgreSQL",
-		"Rows of 1 KiB with ids of their own into an empty table; PostgreSQL forces each commit to the disk, the journal's server has AOF everysec, and\nall of it is on this machine. Medians; the ratio is to the control in the same round.",
+		"Rows of 1 KiB with ids of their own into an empty table; PostgreSQL forces each commit to the disk, the journal's server has AOF everysec, and\nall of it is on this machine; four partitions. Medians; the ratio is to the control in the same round.",
 		[]filler{
 			{One, "one connection, an upsert a row, each commit awaited", func() (float64, error) { return q.Store.Writers(ctx, 1, n.direct) }},
 			{Sixteen, "the same by sixteen at once", func() (float64, error) { return q.Store.Writers(ctx, 16, n.direct) }},
@@ -155,21 +160,26 @@ func (b Bench) postgres(ctx context.Context, q, _ *Queue) (table.Section, error)
 	if err != nil {
 		return s, err
 	}
+	s.Verdicts = fast(s)
+	return s, nil
+}
+
+// fast judges what W6 says about PostgreSQL.
+func fast(s table.Section) []table.Verdict {
 	rate := func(name string) float64 { return s.Find(name).At("rows_per_s") }
 	times := func(who, whom string, target float64) table.Verdict {
 		return table.AtLeast(fmt.Sprintf("%s at least %s times %s", who, table.Number(target, 1), whom), rate(who)/rate(whom), target, 2)
 	}
-	s.Verdicts = []table.Verdict{
+	return []table.Verdict{
 		times(Drain, One, drainOne), times(Drain, Sixteen, drainSixteen), times(Drain, Batches, drainBatches),
 		times(Put, One, putOne), times(PutMany, One, putManyOne),
 	}
-	return s, nil
 }
 
 func (b Bench) sqlite(ctx context.Context, _, q *Queue) (table.Section, error) {
 	n := b.sizes()
 	s, err := b.fill(ctx, q, "rows to SQLite",
-		"The same rows into a file with a write-ahead log. Medians; the ratio is to the control in the same round.",
+		"The same rows into a file with a write-ahead log; two partitions. Medians; the ratio is to the control in the same round.",
 		[]filler{
 			{Batches, "one connection, prepared statements of 100 rows, 1,000 rows a transaction: its best", func() (float64, error) { return q.Store.Batches(ctx, n.drain) }},
 			{Drain, "from the flusher's start until the table has what was put before", func() (float64, error) { return q.Drain(ctx, n.drain) }},

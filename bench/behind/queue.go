@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +27,8 @@ type Queue struct {
 	rows, calls atomic.Int64 // that the sink was given
 }
 
-// NewQueue makes a journal on the client whose changes go to the store.
+// NewQueue makes a journal on the client whose changes go to the store. It has a partition for each call of the sink
+// that may be under way; SQLite has one writer, and one partition more that reads meanwhile.
 func NewQueue(ctx context.Context, client *redstart.Client, s *Store) (*Queue, error) {
 	sink, err := sqlsink.New(s.db, sqlsink.Config[int64, string]{
 		Dialect: s.dialect, Table: "row", Key: []string{"id"}, Columns: []string{"body"},
@@ -39,8 +41,12 @@ func NewQueue(ctx context.Context, client *redstart.Client, s *Store) (*Queue, e
 		return nil, err
 	}
 	q := &Queue{Store: s, client: client}
+	partitions := 4
+	if s.dialect == sqlsink.SQLite {
+		partitions = 2
+	}
 	q.journal, err = journal.New(client, journal.Config[int64, string]{
-		Name: "rows",
+		Name: "rows", Partitions: partitions,
 		Cache: cache.Config[int64, string]{
 			Key: "row:<id>", TTL: -1, Codec: cache.Raw[string](),
 			Load: func(context.Context, int64) (string, error) { return "", cache.ErrNotFound },
@@ -62,8 +68,14 @@ func (q *Queue) Clear(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := q.Store.db.ExecContext(ctx, "DELETE FROM redstart_fence"); err != nil { // the server has forgotten the tokens
-		return err
+	for rewriting := true; rewriting; {
+		info, err := q.client.Do(ctx, q.client.B().Info().Section("persistence").Build()).ToString()
+		if err != nil {
+			return err
+		}
+		if rewriting = !strings.Contains(info, "aof_rewrite_in_progress:0") || !strings.Contains(info, "aof_rewrite_scheduled:0"); rewriting {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	q.rows.Store(0)
 	q.calls.Store(0)

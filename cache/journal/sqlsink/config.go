@@ -81,8 +81,7 @@ type record struct {
 	version int64
 }
 
-// writer is what the databases do differently. All of it runs in one transaction, at
-// read committed where there is a choice.
+// writer is what the databases do differently.
 type writer interface {
 	// check asks once what must be known of the table, and says what is wrong with it.
 	check(ctx context.Context, db *sql.DB) error
@@ -92,8 +91,9 @@ type writer interface {
 	// guard refused.
 	upsert(ctx context.Context, tx *sql.Tx, records []record) ([]journal.Refused, error)
 	remove(ctx context.Context, tx *sql.Tx, records []record) ([]journal.Refused, error)
-	// options for the transaction.
-	options() *sql.TxOptions
+	// begin begins a transaction, at read committed where there is a choice; done is
+	// called after its end.
+	begin(ctx context.Context, db *sql.DB) (tx *sql.Tx, done func(), err error)
 	// gaveUp says whether the database gave the transaction up for another's sake (a
 	// deadlock, a lock that was not to be had in time): it may be tried again at once.
 	gaveUp(err error) bool

@@ -61,6 +61,9 @@
 // statements of at most 4 MiB; SQLite gets a statement a row. A fence's row is updated
 // once a batch.
 //
+// SQLite writes one transaction at a time: give the journal one or two Partitions, for
+// keys that follow one another then lie in one batch and on few pages.
+//
 // # Example
 //
 //	sink, err := sqlsink.New(db, sqlsink.Config[int64, Album]{

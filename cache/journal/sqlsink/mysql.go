@@ -57,9 +57,11 @@ func newMySQL(t table) *mysql {
 	}
 }
 
-// options: at repeatable read, MySQL's default, the look for rows that are not there
+// begin: at repeatable read, MySQL's default, the look for rows that are not there
 // would lock the gaps in which others insert.
-func (*mysql) options() *sql.TxOptions { return &sql.TxOptions{Isolation: sql.LevelReadCommitted} }
+func (*mysql) begin(ctx context.Context, db *sql.DB) (*sql.Tx, func(), error) {
+	return readCommitted(ctx, db)
+}
 
 func (*mysql) gaveUp(err error) bool {
 	n := number(err)

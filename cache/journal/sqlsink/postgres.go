@@ -45,7 +45,9 @@ var short = map[string]bool{
 
 func newPostgres(t table) *postgres { return &postgres{table: t} }
 
-func (p *postgres) options() *sql.TxOptions { return &sql.TxOptions{Isolation: sql.LevelReadCommitted} }
+func (p *postgres) begin(ctx context.Context, db *sql.DB) (*sql.Tx, func(), error) {
+	return readCommitted(ctx, db)
+}
 
 func (p *postgres) gaveUp(err error) bool {
 	switch sqlState(err) {

@@ -102,10 +102,11 @@ func pause(ctx context.Context, attempt int) bool {
 func (s *Sink[K, V]) transact(ctx context.Context, b journal.Batch[K, V], upserts, removals []record) (
 	refused []journal.Refused, outcome redstart.Outcome, err error,
 ) {
-	tx, err := s.db.BeginTx(ctx, s.dialect.options())
+	tx, done, err := s.dialect.begin(ctx, s.db)
 	if err != nil {
 		return nil, redstart.NotApplied, fmt.Errorf("begin: %w", err)
 	}
+	defer done()
 	if refused, err = s.write(ctx, tx, b, upserts, removals); err != nil {
 		// What fails here leaves a transaction that the database ends with its connection.
 		_ = tx.Rollback()
@@ -115,6 +116,11 @@ func (s *Sink[K, V]) transact(ctx context.Context, b journal.Batch[K, V], upsert
 		return nil, redstart.Unknown, fmt.Errorf("commit: %w", err)
 	}
 	return refused, redstart.Applied, nil
+}
+
+func readCommitted(ctx context.Context, db *sql.DB) (*sql.Tx, func(), error) {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	return tx, func() {}, err
 }
 
 func (s *Sink[K, V]) write(ctx context.Context, tx *sql.Tx, b journal.Batch[K, V], upserts, removals []record) ([]journal.Refused, error) {
@@ -184,7 +190,7 @@ func (s *Sink[K, V]) row(cells []any, change journal.Change[K, V]) ([]any, error
 	if !change.Deleted && s.cfg.Row != nil {
 		var err error
 		if others, err = s.cfg.Row(change.ID, change.Value); err != nil {
-			return cells, fmt.Errorf("row: %w", err)
+			return cells, journal.Permanent(fmt.Errorf("row: %w", err))
 		}
 		if len(others) != len(s.cfg.Columns) {
 			return cells, fmt.Errorf("row: %d values for %d columns", len(others), len(s.cfg.Columns))

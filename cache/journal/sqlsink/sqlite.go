@@ -11,9 +11,12 @@ import (
 // sqlite writes row by row with statements prepared once a batch: there is no round
 // trip to save, each row tells whether the guard let it through, and an error is its
 // row's. The transaction's first statement writes (the fence), so SQLite takes its
-// write lock there, and a busy timeout holds.
+// write lock there, and a busy timeout holds. One transaction of this process's is
+// under way at a time: who finds the file locked sleeps for longer than another's
+// takes.
 type sqlite struct {
 	table
+	turn           chan struct{}
 	put, del, held string
 	known          string // asks for the columns
 }
@@ -25,6 +28,7 @@ func newSQLite(t table) *sqlite {
 	where := each(t.columns[:t.keys], " AND ", func(_ int, name string) string { return ansi(name) + " = ?" })
 	return &sqlite{
 		table: t,
+		turn:  make(chan struct{}, 1),
 		put: "INSERT INTO " + target + " AS held (" + list(t.columns, "", ansi) + ") VALUES (" +
 			each(t.columns, ", ", func(int, string) string { return "?" }) + ") ON CONFLICT (" + keys + ") DO UPDATE SET " +
 			each(t.columns[t.keys:], ", ", func(_ int, name string) string { return ansi(name) + " = excluded." + ansi(name) }) +
@@ -36,8 +40,19 @@ func newSQLite(t table) *sqlite {
 	}
 }
 
-// options: SQLite has one level.
-func (*sqlite) options() *sql.TxOptions { return nil }
+// begin waits for its turn. SQLite has one level of isolation.
+func (s *sqlite) begin(ctx context.Context, db *sql.DB) (*sql.Tx, func(), error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		<-s.turn
+	}
+	return tx, func() { <-s.turn }, err
+}
 
 func (*sqlite) gaveUp(err error) bool {
 	const busy, locked = 5, 6 // the upper bytes say more
