@@ -144,7 +144,6 @@ func broken(outcomes []*outcome, seed uint64) error {
 // run runs the recipe on a database of its own and cleans up.
 func (c *course) run(ctx context.Context) (err error) {
 	name := c.out.Recipe
-	c.progress.Start(name+": prepare", 1)
 	if c.place, err = database.Make(ctx, c.Database, false); err != nil {
 		return err
 	}
@@ -152,6 +151,7 @@ func (c *course) run(ctx context.Context) (err error) {
 	if err := c.stock(ctx); err != nil {
 		return err
 	}
+	c.progress.Start(name+": prepare", 1)
 	connector, err := c.place.Connector()
 	if err != nil {
 		return err

@@ -148,12 +148,12 @@ func broken(outcomes []*outcome, seed uint64) error {
 // run runs the recipe on a database of its own and cleans up.
 func (c *course) run(ctx context.Context) (err error) {
 	name := c.out.Recipe
-	c.progress.Start(name+": prepare", 1)
 	c.place, err = database.Make(ctx, c.Database, true)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.place.Close()) }()
+	c.progress.Start(name+": prepare", 1)
 	if c.db, err = c.place.Open(); err != nil {
 		return err
 	}
