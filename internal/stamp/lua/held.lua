@@ -1,3 +1,4 @@
+-- How both scripts of a hold begin; KEYS and ARGV are as they say, no reply.
 -- What stands at a tag's key while it is held: an 'H', the stamp before it (16
 -- bytes; zeros: none that may come back), and of each holder 8 bytes of a name and
 -- 13 digits, the server's time in ms at which its hold ends. It is never as long as
