@@ -9,6 +9,7 @@ import (
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/entry"
 	"github.com/redstart-go/redstart/internal/flight"
+	"github.com/redstart-go/redstart/internal/floor"
 	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/internal/nearby"
 	"github.com/redstart-go/redstart/internal/source"
@@ -34,6 +35,7 @@ type Cache[K comparable, V any] struct {
 	reader *entry.Reader
 	source *source.Source[K, V]
 	tags   *stamp.Tags
+	floors floor.Floors
 	near   *nearby.Reader[K, V] // nil: off
 
 	gets    *turns.Turns[query[K], entry.Reply]
@@ -67,7 +69,8 @@ func New[K comparable, V any](client *redstart.Client, cfg Config[K, V]) (*Cache
 		Packing: cfg.Compress.packing(), PackAbove: cfg.CompressAbove,
 		Corrupt: func(err error) { c.notify("corrupt", 0, err) },
 	})
-	c.source = sourceOf(&cfg, func(took time.Duration, err error) { c.notify("load", took, err) })
+	c.floors = floor.Floors{Client: client, For: cfg.FloorFor}
+	c.source = sourceOf(&cfg, &c.floors, c.key, func(took time.Duration, err error) { c.notify("load", took, err) })
 	if c.tags, err = stamp.Of(client, template, cfg.LoadTimeout); err != nil {
 		return nil, fmt.Errorf("redstart/cache: config: Key: its tags' keys: %w", err)
 	}

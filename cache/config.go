@@ -85,6 +85,14 @@ type Config[K comparable, V any] struct {
 	// Default: none; the entry goes after any other error.
 	Refused func(err error) bool
 
+	// FloorFor is for how long the Version of a Write is a floor: a LoadResult that
+	// gives an older one, because it reads from a replica that lags, is asked again
+	// until LoadTimeout, with Old.Floor, and nothing older is cached or served. Each
+	// load then costs a GET more, a Write a script; versions are for LoadResult, not
+	// for Load and LoadMany. A floor that is evicted is lost. Negative or default:
+	// off.
+	FloorFor time.Duration
+
 	// StoreTimeout ends a write that takes longer. Default: 10 seconds.
 	StoreTimeout time.Duration
 
@@ -205,6 +213,9 @@ func (cfg Config[K, V]) withDefaults(c *redstart.Client) (Config[K, V], *key.Tem
 		bad("Load", "is missing, and so are LoadResult and LoadMany; one of them fetches what is not cached")
 	case cfg.Load != nil && cfg.LoadResult != nil:
 		bad("Load", "and LoadResult are both set; leave one out")
+	}
+	if cfg.FloorFor > 0 && (cfg.LoadResult == nil || cfg.LoadMany != nil) {
+		bad("FloorFor", "needs versions of what is loaded, which only LoadResult gives, and no LoadMany")
 	}
 	switch {
 	case cfg.Loads < 0:

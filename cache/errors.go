@@ -5,6 +5,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/floor"
 	"github.com/redstart-go/redstart/internal/source"
 )
 
@@ -25,6 +26,8 @@ var (
 	// ErrRefused: the source refused a write and changed nothing. A Store or a
 	// write returns it, wrapped or alone, so that the cache stays as it was.
 	ErrRefused = entry.ErrRefused
+	// ErrBehind: what Load gave was older than the last Write, until LoadTimeout.
+	ErrBehind = floor.ErrBehind
 	// ErrStoreTimeout: the write took longer than Config.StoreTimeout.
 	ErrStoreTimeout = errors.New("the write took longer than Config.StoreTimeout")
 )

@@ -6,20 +6,30 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/floor"
 	"github.com/redstart-go/redstart/internal/frame"
+	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/internal/lease"
 	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
 )
 
 // sourceOf is where the values come from.
-func sourceOf[K comparable, V any](cfg *Config[K, V], ended func(time.Duration, error)) *source.Source[K, V] {
+func sourceOf[K comparable, V any](cfg *Config[K, V], floors *floor.Floors, keys ids.Keys[K], ended func(time.Duration, error)) *source.Source[K, V] {
 	s := &source.Source[K, V]{Many: cfg.LoadMany, Ended: ended}
 	switch {
 	case cfg.LoadResult != nil:
 		s.Load = func(ctx context.Context, id K, old source.Old[V]) (source.Result[V], error) {
-			r, err := cfg.LoadResult(ctx, id, Old[V](old))
-			return source.Result[V](r), err
+			ask := func(ctx context.Context, floor uint64) (source.Result[V], error) {
+				old.Floor = floor
+				r, err := cfg.LoadResult(ctx, id, Old[V](old))
+				return source.Result[V](r), err
+			}
+			k, err := keys.One(id)
+			if floors.For <= 0 || err != nil {
+				return ask(ctx, 0)
+			}
+			return floor.Load(ctx, floors, k, ask)
 		}
 	case cfg.Load != nil:
 		s.Load = func(ctx context.Context, id K, _ source.Old[V]) (r source.Result[V], err error) {

@@ -23,6 +23,10 @@ type Result[V any] struct {
 	// Forget, of a Write, says nothing of the value: the entry is removed, and the
 	// next read loads it. Not for a LoadResult.
 	Forget bool
+
+	// Version is that of the row in the source, which grows with every write of it:
+	// a counter, a time of the database's. See Config.FloorFor.
+	Version uint64
 }
 
 // Old is what stands in the cache while it is loaded again: a value past its
@@ -33,4 +37,8 @@ type Old[V any] struct {
 	Value V
 	OK    bool          // whether there is one
 	Age   time.Duration // of the value; negative: not known
+
+	// Floor is the version of the last Write, when the load has just given an
+	// older one: ask the source's primary. Zero: not known.
+	Floor uint64
 }

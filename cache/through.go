@@ -71,6 +71,7 @@ func (c *Cache[K, V]) through(ctx context.Context, op string, id K, write func(c
 		Refused: func(err error) bool {
 			return errors.Is(err, ErrRefused) || c.cfg.Refused != nil && c.cfg.Refused(err) || entry.Refused(err)
 		},
+		Floors:   &c.floors,
 		Wrote:    func(ctx context.Context, err error) { c.wrote(ctx, k, err) },
 		Unstored: c.unstored,
 	}

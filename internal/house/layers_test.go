@@ -25,7 +25,7 @@ var layers = []struct {
 	{"many commands, many servers", []string{"batch", "shard"}},
 	{"what patterns share", []string{
 		"internal/commit", "internal/keeps", "internal/tenure", "internal/lease", "internal/near", "internal/wake", "internal/stamp", "internal/ids", "internal/codec", "internal/pack",
-		"internal/source",
+		"internal/source", "internal/floor",
 	}},
 	{"the client", []string{"."}},
 	{"parts of the client", []string{"internal/replicas", "internal/conn"}},
@@ -49,6 +49,7 @@ var drawn = []arrow{
 	{"internal/replicas", "internal/conn"},
 	{"internal/near", "internal/wake"},
 	{"internal/nearby", "internal/entry"},
+	{"internal/floor", "internal/source"},
 	{"internal/through", "internal/entry"},
 	{"redstarttest/topology", "redstarttest"},
 	{"redstarttest/topology", "redstarttest/proxy"},

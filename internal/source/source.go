@@ -32,6 +32,7 @@ type Result[V any] struct {
 	Tags        []string
 	NotModified bool
 	Forget      bool // of a write: nothing is known of the value
+	Version     uint64
 }
 
 // Old is cache.Old.
@@ -39,6 +40,7 @@ type Old[V any] struct {
 	Value V
 	OK    bool
 	Age   time.Duration
+	Floor uint64
 }
 
 // Loaded is what a load came to for one id.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redstart-go/redstart/internal/entry"
+	"github.com/redstart-go/redstart/internal/floor"
 	"github.com/redstart-go/redstart/internal/lease"
 	"github.com/redstart-go/redstart/internal/source"
 	"github.com/redstart-go/redstart/internal/stamp"
@@ -21,7 +22,8 @@ type Write[K comparable, V any] struct {
 
 	Timeout  time.Duration // of the write; its end is the cause TimedOut
 	TimedOut error
-	Parting  time.Duration    // for ending the block, whatever has become of the caller
+	Parting  time.Duration // for ending the block, whatever has become of the caller
+	Floors   *floor.Floors
 	Refused  func(error) bool // of the source's errors, which of them surely changed nothing
 	Wrote    func(context.Context, error)
 	Unstored func(error) // hears why what now holds is not cached; nil: another writer was at it
@@ -52,17 +54,28 @@ func (w *Write[K, V]) Run(ctx context.Context, write func(ctx context.Context) (
 	stop()
 	done = true
 	switch absent := errors.Is(err, source.ErrNotFound); {
-	case (err == nil || absent) && !r.Forget && !r.NotModified:
-		end.Cache = w.finish(ctx, func(ctx context.Context) error { return w.put(ctx, &r, absent) })
-	case err != nil && !absent && w.Refused(err):
+	case err == nil || absent:
+		end.Cache = w.finish(ctx, func(ctx context.Context) error { return w.written(ctx, &r, absent) })
+	case w.Refused(err):
 		end = Ended{err, w.finish(ctx, w.Block.Restore), true}
 	default:
-		if !absent {
-			end.Source = err
-		}
-		end.Cache = w.finish(ctx, w.Block.Drop)
+		end = Ended{Source: err, Cache: w.finish(ctx, w.Block.Drop)}
 	}
 	return end
+}
+
+// written ends the block of a write that the source took. The floor comes first:
+// from then on the key may be filled.
+func (w *Write[K, V]) written(ctx context.Context, r *source.Result[V], absent bool) error {
+	if w.Floors.For > 0 && r.Version > 0 {
+		if err := w.Floors.Raise(ctx, w.Block.Key, floor.Floor{Version: r.Version, Absent: absent}); err != nil {
+			return err // the block keeps the key for as long as it lasts
+		}
+	}
+	if r.Forget || r.NotModified {
+		return w.Block.Drop(ctx)
+	}
+	return w.put(ctx, r, absent)
 }
 
 // put caches what now holds. What cannot be cached is served by loads.
