@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ type flusher[K comparable, V any] struct {
 	waiting  int       // the others, that have failed
 	gathered int       // records read since the last batch
 	since    time.Time // when the first of these was read
+	caught   bool      // the end of the log was reached
 	stale    bool      // the log lacks what was read from it
 	mark     int64     // a version that somebody waits for
 	hurried  bool      // somebody in this process does
@@ -144,18 +146,67 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	n := len(entries)
 	if len(state) != 2 || state[0] != f.token {
 		return false, errFenced
 	}
 	f.mark, _ = strconv.ParseInt(state[1], 10, 64)
+	seen := f.caught
+	if !seen {
+		if entries, err = f.live(ctx, entries); err != nil {
+			return false, err
+		}
+	}
 	for i := range entries {
 		f.gather(&entries[i])
 	}
-	if len(entries) < readAtOnce && int(pending) > f.records() {
+	f.caught = seen || n < readAtOnce
+	if n < readAtOnce && int(pending) > f.records() {
 		f.reset()
 		return true, nil
 	}
-	return len(entries) == readAtOnce, f.thin()
+	return n == readAtOnce, f.thin()
+}
+
+// live gives those of the first records that are read which are the newest of
+// their keys; the others are taken out. In one history the log needs no such look,
+// since older records leave it first. But a flusher before, or this one before a
+// reset, may have missed one that a failover gave a version below its cursor.
+func (f *flusher[K, V]) live(ctx context.Context, entries []rueidis.XRangeEntry) ([]rueidis.XRangeEntry, error) {
+	if len(entries) == 0 {
+		return entries, nil
+	}
+	ids := make([]string, len(entries))
+	for i := range entries {
+		ids[i] = entries[i].FieldValues["k"]
+	}
+	newest, err := f.client.Do(ctx, f.client.B().Hmget().Key(f.p.newest).Field(ids...).Build()).AsStrSlice()
+	if err != nil {
+		return nil, err
+	}
+	left := entries[:0:0]
+	var none []record
+	var later []over
+	for i := range entries {
+		e := &entries[i]
+		r := record{versionOf(e.ID), size(ids[i], e.FieldValues["v"]), nonceOf(e.ID)}
+		f.cursor = r.version
+		switch n := newest[i]; {
+		case n == "":
+			none = append(none, r)
+		case n[:min(len(n), 32)] != fmt.Sprintf("%016d%s", r.version, r.nonce):
+			stands, _ := strconv.ParseInt(n[:min(len(n), 16)], 10, 64)
+			later = append(later, over{ids[i], stands, []record{r}})
+		default:
+			left = append(left, *e)
+		}
+	}
+	if len(none) > 0 {
+		if err := f.remove(0, nil, none); err != nil {
+			return nil, err
+		}
+	}
+	return left, f.settleOver(later...)
 }
 
 // records is how many records of the log are in memory.
@@ -172,7 +223,7 @@ func (f *flusher[K, V]) records() (n int) {
 func (f *flusher[K, V]) reset() {
 	clear(f.items)
 	clear(f.ids)
-	f.cursor, f.fresh, f.gathered, f.stale = 0, 0, 0, false
+	f.cursor, f.fresh, f.gathered, f.stale, f.caught = 0, 0, 0, false, false
 }
 
 // gather notes a record as the last of its key.
