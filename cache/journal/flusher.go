@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/record"
 	"github.com/redstart-go/redstart/internal/room"
 )
 
@@ -43,23 +42,16 @@ type item[V any] struct {
 	raw      string // the id's bytes
 	value    V
 	deleted  bool
-	broken   error    // why the entry cannot be read
-	records  []record // all that were read, the last one is what counts
-	failed   int      // calls that failed on it
-	attempts int      // of these, those that count: others succeeded
+	broken   error           // why the entry cannot be read
+	records  []record.Record // all that were read, the last one is what counts
+	failed   int             // calls that failed on it
+	attempts int             // of these, those that count: others succeeded
 	due      time.Time
 	proven   uint64 // how often the sink had succeeded when it last failed
 }
 
-// record is one in the log.
-type record struct {
-	version int64
-	size    int
-	nonce   string
-}
-
-func (it *item[V]) last() record   { return it.records[len(it.records)-1] }
-func (it *item[V]) version() int64 { return it.last().version }
+func (it *item[V]) last() record.Record { return it.records[len(it.records)-1] }
+func (it *item[V]) version() int64      { return it.last().Version }
 
 // readAtOnce is how many records a read asks for: more would make writers wait.
 const readAtOnce = 100
@@ -151,8 +143,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 		return false, errFenced
 	}
 	f.mark, _ = strconv.ParseInt(state[1], 10, 64)
-	seen := f.caught
-	if !seen {
+	if !f.caught && n > 0 {
 		if entries, err = f.live(ctx, entries); err != nil {
 			return false, err
 		}
@@ -160,7 +151,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	for i := range entries {
 		f.gather(&entries[i])
 	}
-	f.caught = seen || n < readAtOnce
+	f.caught = f.caught || n < readAtOnce
 	if n < readAtOnce && int(pending) > f.records() {
 		f.reset()
 		return true, nil
@@ -173,9 +164,6 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 // since older records leave it first. But a flusher before, or this one before a
 // reset, may have missed one that a failover gave a version below its cursor.
 func (f *flusher[K, V]) live(ctx context.Context, entries []rueidis.XRangeEntry) ([]rueidis.XRangeEntry, error) {
-	if len(entries) == 0 {
-		return entries, nil
-	}
 	ids := make([]string, len(entries))
 	for i := range entries {
 		ids[i] = entries[i].FieldValues["k"]
@@ -185,18 +173,17 @@ func (f *flusher[K, V]) live(ctx context.Context, entries []rueidis.XRangeEntry)
 		return nil, err
 	}
 	left := entries[:0:0]
-	var none []record
+	var none []record.Record
 	var later []over
 	for i := range entries {
 		e := &entries[i]
-		r := record{versionOf(e.ID), size(ids[i], e.FieldValues["v"]), nonceOf(e.ID)}
-		f.cursor = r.version
-		switch n := newest[i]; {
-		case n == "":
+		r := record.Of(e.ID, ids[i], e.FieldValues["v"])
+		f.cursor = r.Version
+		switch {
+		case newest[i] == "":
 			none = append(none, r)
-		case n[:min(len(n), 32)] != fmt.Sprintf("%016d%s", r.version, r.nonce):
-			stands, _ := strconv.ParseInt(n[:min(len(n), 16)], 10, 64)
-			later = append(later, over{ids[i], stands, []record{r}})
+		case !r.Named(newest[i]):
+			later = append(later, over{ids[i], record.Version(newest[i]), []record.Record{r}})
 		default:
 			left = append(left, *e)
 		}
@@ -229,9 +216,9 @@ func (f *flusher[K, V]) reset() {
 // gather notes a record as the last of its key.
 func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 	raw, entry := e.FieldValues["k"], e.FieldValues["v"]
-	version := versionOf(e.ID)
-	f.cursor = version
-	f.p.saw(version)
+	r := record.Of(e.ID, raw, entry)
+	f.cursor = r.Version
+	f.p.saw(r.Version)
 	it := f.items[raw]
 	if it == nil {
 		it = &item[V]{raw: raw}
@@ -241,7 +228,7 @@ func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 		}
 	}
 	f.gathered++
-	it.records = append(it.records, record{version, size(raw, entry), nonceOf(e.ID)})
+	it.records = append(it.records, r)
 	var err error
 	it.value, it.deleted, it.broken = *new(V), false, nil
 	if _, known := f.ids[raw]; !known {
@@ -261,24 +248,6 @@ var (
 	errEntry = errors.New("the entry was written by another codec, or for another shape of the type")
 )
 
-// versionOf is a version in an id of a stream.
-func versionOf(id string) int64 {
-	for i := range len(id) {
-		if id[i] == '-' {
-			id = id[:i]
-			break
-		}
-	}
-	v, _ := strconv.ParseInt(id, 10, 64)
-	return v
-}
-
-// nonceOf is the rest of it.
-func nonceOf(id string) string { return id[strings.IndexByte(id, '-')+1:] }
-
-// place is where the record is in the log.
-func (r record) place() string { return strconv.FormatInt(r.version, 10) + "-" + r.nonce }
-
 // thin settles what later changes of keys that wait stand for, so that a key that
 // fails does not fill the log.
 func (f *flusher[K, V]) thin() error {
@@ -287,7 +256,7 @@ func (f *flusher[K, V]) thin() error {
 		if !it.due.IsZero() && len(it.records) > 1 {
 			n := len(it.records) - 1
 			all = append(all, over{it.raw, it.version(), it.records[:n]})
-			it.records = append([]record(nil), it.records[n:]...)
+			it.records = append([]record.Record(nil), it.records[n:]...)
 		}
 	}
 	return f.settleOver(all...)
@@ -309,7 +278,7 @@ func (f *flusher[K, V]) ripe(more bool) bool {
 		return true
 	}
 	for _, it := range f.items {
-		if it.due.IsZero() && it.records[0].version <= f.mark || !it.due.IsZero() && !now.Before(it.due) {
+		if it.due.IsZero() && it.records[0].Version <= f.mark || !it.due.IsZero() && !now.Before(it.due) {
 			return true
 		}
 	}
@@ -337,7 +306,7 @@ func (f *flusher[K, V]) flush() error {
 			late = append(late, it)
 		}
 	}
-	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.records[0].version, b.records[0].version) })
+	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.records[0].Version, b.records[0].Version) })
 	fresh = fresh[:min(len(fresh), f.cfg.BatchSize)]
 	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.version(), b.version()) })
 	fresh, err := f.unreadable(fresh)
