@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/sqltext"
 )
 
 // query names a result: what it depends on in a hash, and its tags.
@@ -105,18 +107,13 @@ func (d *digest) value(v any) bool {
 	case string:
 		*d = append(*d, kindText)
 		d.text(v)
-		return !instant(v)
+		return !sqltext.Instant(v)
 	case time.Time:
 		d.time(v)
 	default:
 		return d.foreign(v)
 	}
 	return true
-}
-
-// instant reports whether a text may stand for the time at which it is read.
-func instant(s string) bool {
-	return len(s) < 16 && instants[strings.ToUpper(strings.TrimSpace(s))]
 }
 
 // time writes the instant and how its zone names and shifts it.
@@ -171,7 +168,7 @@ func (d *digest) reflected(r reflect.Value) bool {
 	case reflect.String:
 		*d = append(*d, kindText)
 		d.text(r.String())
-		return !instant(r.String())
+		return !sqltext.Instant(r.String())
 	case reflect.Pointer:
 		if r.IsNil() {
 			*d = append(*d, kindPointer, kindNil)
