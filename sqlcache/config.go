@@ -121,7 +121,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	plain := func(s string) bool {
 		return strings.IndexFunc(s, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.')
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != '.'
 		}) < 0
 	}
 	switch {
