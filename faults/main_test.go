@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	harness.Play(map[string]harness.Role{
 		"member": member, "refined": refinedMember, "writer": writerRole, "copier": copier, "many": manyMember, "holder": holderRole,
-		"spender": spender, "clerk": clerkRole, "flusher": flusherRole,
+		"spender": spender, "clerk": clerkRole, "flusher": flusherRole, "sql": sqlRole,
 	})
 	goleak.VerifyTestMain(m, // the inner client closes connections of a changed cluster five seconds later
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),

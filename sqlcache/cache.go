@@ -10,6 +10,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/sqltext"
 )
 
 // Cache keeps results of statements that ask for it. It is shared by all
@@ -86,7 +87,7 @@ func (c *Cache) Wrap(connector driver.Connector) (driver.Connector, error) {
 			return nil, err
 		}
 	}
-	w := &wrapping{Cache: c, dialect: d, statements: newStatements(d)}
+	w := &wrapping{Cache: c, dialect: d, statements: sqltext.NewStatements(d)}
 	return &wrapped{Connector: connector, of: w, pool: &pool{inner: connector, of: w}}, nil
 }
 
@@ -94,7 +95,7 @@ func (c *Cache) Wrap(connector driver.Connector) (driver.Connector, error) {
 type wrapping struct {
 	*Cache
 	dialect    Dialect
-	statements *statements
+	statements *sqltext.Statements
 }
 
 // Unwrap gives the driver's own connection for what sql.Conn.Raw gives, such as a
@@ -114,14 +115,14 @@ func Unwrap(driverConn any) any {
 // table of that name does. For writes that no wrapping sees. One script a tag, in
 // two round trips.
 func (c *Cache) Invalidate(ctx context.Context, tags ...string) error {
-	ch := change{tags: fold(tags)}
+	ch := change{tags: sqltext.Fold(tags)}
 	for _, t := range tags {
-		if err := checkTag(t); err != nil {
+		if err := sqltext.CheckTag(t); err != nil {
 			return refuse("invalidate", err)
 		}
 		ch.tags = append(ch.tags, c.cfg.Also[t]...)
 	}
-	ch.tags = fold(ch.tags)
+	ch.tags = sqltext.Fold(ch.tags)
 	if ch.none() {
 		return nil
 	}

@@ -10,25 +10,26 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/sqltext"
 )
 
 // Dialect is how a database writes its statements, and what a connection can be
 // asked.
-type Dialect uint8
+type Dialect = sqltext.Dialect
 
 const (
 	// Detect tells the dialect by the driver's package: pgx and lib/pq,
 	// go-sql-driver/mysql, the SQLite drivers. Another one is refused.
-	Detect Dialect = iota
+	Detect = sqltext.Detect
 	// Postgres is PostgreSQL and what speaks like it.
-	Postgres
+	Postgres = sqltext.Postgres
 	// MySQL is MySQL and MariaDB.
-	MySQL
+	MySQL = sqltext.MySQL
 	// SQLite is SQLite.
-	SQLite
+	SQLite = sqltext.SQLite
 	// Other is any other: its connections are asked nothing, so that user and
 	// schema must be the same for all under one Config.Database.
-	Other
+	Other = sqltext.Other
 )
 
 // Outage is what a write does while the server is away.
@@ -120,7 +121,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	plain := func(s string) bool {
 		return strings.IndexFunc(s, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.')
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != '.'
 		}) < 0
 	}
 	switch {
@@ -160,11 +161,11 @@ func (cfg Config) withDefaults() (Config, error) {
 	also := map[string][]string{}
 	for table, more := range cfg.Also {
 		for _, t := range more {
-			if err := checkTag(t); err != nil {
+			if err := sqltext.CheckTag(t); err != nil {
 				bad("Also", "%q: %v", table, err)
 			}
 		}
-		also[strings.ToLower(table)] = fold(more)
+		also[strings.ToLower(table)] = sqltext.Fold(more)
 	}
 	cfg.Also = also
 	return cfg, errors.Join(wrong...)

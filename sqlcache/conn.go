@@ -3,6 +3,8 @@ package sqlcache
 import (
 	"context"
 	"database/sql/driver"
+
+	"github.com/redstart-go/redstart/internal/sqltext"
 )
 
 // wrapped opens connections of the driver that pass the cache.
@@ -79,7 +81,7 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, er
 	if err != nil {
 		return nil, err
 	}
-	s := &stmt{Stmt: inner, c: c, s: c.of.statements.of(text)}
+	s := &stmt{Stmt: inner, c: c, s: c.of.statements.Of(text)}
 	if cc, ok := inner.(driver.ColumnConverter); ok { //nolint:staticcheck // drivers still have it
 		return &convertingStmt{s, cc}, nil
 	}
@@ -87,8 +89,8 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, er
 }
 
 func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
-	s := c.of.statements.of(text)
-	if !executes(c.Conn) || c.skips && len(args) > 0 && !s.plain() {
+	s := c.of.statements.Of(text)
+	if !executes(c.Conn) || c.skips && len(args) > 0 && !s.Plain() {
 		return nil, driver.ErrSkip
 	}
 	run := func() (driver.Result, error) { return exec1(ctx, c.Conn, text, args) }
@@ -109,7 +111,7 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 	if !queries(c.Conn) {
 		return nil, driver.ErrSkip
 	}
-	s := c.of.statements.of(text)
+	s := c.of.statements.Of(text)
 	w, err := c.wish(ctx, s)
 	if err != nil {
 		return nil, err
@@ -128,13 +130,13 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 }
 
 // untouched reports whether a statement has nothing to do with the cache.
-func (c *conn) untouched(ctx context.Context, s *statement) bool {
-	return s.plain() && s.bad == nil && endedBy(ctx) == nil
+func (c *conn) untouched(ctx context.Context, s *sqltext.Statement) bool {
+	return s.Plain() && s.Bad == nil && endedBy(ctx) == nil
 }
 
 // pass runs a query that may change something. It has ended when its rows are
 // closed.
-func (c *conn) pass(ctx context.Context, s *statement, run func(context.Context) (driver.Rows, error)) (driver.Rows, error) {
+func (c *conn) pass(ctx context.Context, s *sqltext.Statement, run func(context.Context) (driver.Rows, error)) (driver.Rows, error) {
 	after, err := c.before(ctx, s)
 	if err != nil {
 		return nil, err
@@ -160,14 +162,14 @@ func (c *conn) Close() error {
 type stmt struct {
 	driver.Stmt
 	c *conn
-	s *statement
+	s *sqltext.Statement
 }
 
 // convertingStmt is one of a driver that says how a column's arguments are
 // converted, which changes what package sql does.
 type convertingStmt struct {
 	*stmt
-	driver.ColumnConverter //nolint:staticcheck // drivers still have it
+	driver.ColumnConverter
 }
 
 func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redstart-go/redstart/internal/sqltext"
 )
 
 // query names a result: what it depends on in a hash, and its tags.
@@ -105,18 +107,13 @@ func (d *digest) value(v any) bool {
 	case string:
 		*d = append(*d, kindText)
 		d.text(v)
-		return !instant(v)
+		return !sqltext.Instant(v)
 	case time.Time:
 		d.time(v)
 	default:
 		return d.foreign(v)
 	}
 	return true
-}
-
-// instant reports whether a text may stand for the time at which it is read.
-func instant(s string) bool {
-	return len(s) < 16 && instants[strings.ToUpper(strings.TrimSpace(s))]
 }
 
 // time writes the instant and how its zone names and shifts it.
@@ -155,7 +152,7 @@ func (d *digest) foreign(v any) bool {
 }
 
 func (d *digest) reflected(r reflect.Value) bool {
-	if t, ok := r.Interface().(time.Time); ok {
+	if t, ok := reflect.TypeAssert[time.Time](r); ok {
 		d.time(t)
 		return true
 	}
@@ -171,7 +168,7 @@ func (d *digest) reflected(r reflect.Value) bool {
 	case reflect.String:
 		*d = append(*d, kindText)
 		d.text(r.String())
-		return !instant(r.String())
+		return !sqltext.Instant(r.String())
 	case reflect.Pointer:
 		if r.IsNil() {
 			*d = append(*d, kindPointer, kindNil)
@@ -186,7 +183,7 @@ func (d *digest) reflected(r reflect.Value) bool {
 		}
 		d.number(kindList, uint64(r.Len())) //nolint:gosec // a length
 		for i := range r.Len() {
-			if _, valuer := r.Index(i).Interface().(driver.Valuer); valuer || !d.reflected(r.Index(i)) {
+			if _, valuer := reflect.TypeAssert[driver.Valuer](r.Index(i)); valuer || !d.reflected(r.Index(i)) {
 				return false
 			}
 		}

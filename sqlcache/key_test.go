@@ -1,156 +1,137 @@
 package sqlcache
 
 import (
+	"database/sql"
 	"database/sql/driver"
 	"math"
 	"reflect"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 )
 
-// asks is a query as it would be asked.
-type asks struct {
-	identity, text string
-	args           []driver.NamedValue
-	tags           []string
-	ttl            time.Duration
+type named string
+
+// values are of every type that a key can hold, alike in every way that is easily
+// overlooked.
+func values() []any {
+	empty, s := "", "a"
+	return []any{
+		nil, "", "a", "ab", "1", "\x00", "nil", named("a"), named(""), &empty, &s, (*string)(nil), (*int64)(nil),
+		[]byte(nil), []byte{}, []byte("a"), []byte("ab"), []byte("1"),
+		int64(0), int64(1), int64(-1), int64(math.MaxInt64), int32(1), int(1), uint64(1), uint8(1), uint64(math.MaxUint64),
+		float64(0), math.Copysign(0, -1), float64(1), float32(1), math.Inf(1), math.NaN(), math.Float64frombits(1),
+		true, false,
+		time.Unix(0, 0).UTC(), time.Unix(0, 1).UTC(), time.Unix(1, 0).UTC(), time.Unix(0, 0).In(time.FixedZone("A", 3600)),
+		time.Unix(0, 0).In(time.FixedZone("B", 3600)), time.Unix(0, 0).In(time.FixedZone("A", 0)),
+		[]string(nil), []string{}, []string{""}, []string{"a"}, []string{"a", "b"}, []string{"ab"}, []string{"", "ab"}, []named{"a"},
+		[]int64{1}, []int32{1}, []int64{1, 2}, [1]int64{1}, [2]byte{1, 2}, [][]string{{"a"}, {}}, [][]string{{}, {"a"}},
+		sql.NullString{}, sql.NullString{Valid: true}, sql.NullString{String: "a", Valid: true}, sql.NullInt64{}, sql.NullInt64{Int64: 1, Valid: true},
+	}
 }
 
-func (a asks) key() (query, bool) {
-	return key(a.text, a.args, Postgres, a.identity, &wish{ttl: a.ttl, tags: a.tags})
-}
-
-func arguments(values ...any) []driver.NamedValue {
-	list := make([]driver.NamedValue, len(values))
+func args(values ...any) []driver.NamedValue {
+	out := make([]driver.NamedValue, len(values))
 	for i, v := range values {
-		list[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+		out[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
 	}
-	return list
+	return out
 }
 
-type label string
-
-type valuer string
-
-func (v valuer) Value() (driver.Value, error) { return string(v), nil }
-
-func TestDistinctQueries(t *testing.T) {
-	at := time.Unix(1, 2).UTC()
-	n, m := 1, 2
-	all := []asks{
-		{args: arguments("ann b", "c")}, {args: arguments("ann", "b c")}, {args: arguments("ann b c")}, {args: arguments("ann b", "c", nil)},
-		{args: arguments("1")}, {args: arguments(int64(1))}, {args: arguments(1)}, {args: arguments(int32(1))}, {args: arguments(uint8(1))},
-		{args: arguments(1.0)}, {args: arguments(float32(1))}, {args: arguments(true)}, {args: arguments([]byte("1"))},
-		{args: arguments(label("1"))}, {args: arguments(valuer("1"))}, {args: arguments(&n)}, {args: arguments(&m)},
-		{args: arguments([]string{"a", "b"})}, {args: arguments([]string{"a b"})}, {args: arguments([]string{"a"}, "b")},
-		{args: arguments([]string(nil))}, {args: arguments([]string{})}, {args: arguments([2]int{1, 2})}, {args: arguments([]int{1, 2})},
-		{args: arguments(nil)}, {args: arguments("")}, {args: arguments([]byte{})}, {args: arguments([]byte(nil))}, {},
-		{args: arguments(math.NaN())}, {args: arguments(0.0)}, {args: arguments(math.Copysign(0, -1))},
-		{args: arguments(at)}, {args: arguments(at.Add(1))}, {args: arguments(at.In(time.FixedZone("", 3600)))},
-		{args: arguments(at.In(time.FixedZone("x", 3600)))},
-		{args: []driver.NamedValue{{Name: "a", Ordinal: 1, Value: "b"}}}, {args: []driver.NamedValue{{Name: "ab", Ordinal: 1, Value: ""}}},
-		{identity: "a", text: "b"}, {identity: "ab"}, {text: "ab"}, {text: "a", args: arguments("b")},
-		{tags: []string{"a", "b"}}, {tags: []string{"ab"}}, {tags: []string{"a"}}, {ttl: 1}, {ttl: 2},
-	}
-	seen := map[[32]byte]int{}
-	for i, a := range all {
-		q, ok := a.key()
+// No two of these share a key: of the pair that a Sprintf of the arguments gives
+// one for, first.
+func TestKeysAreDistinct(t *testing.T) {
+	seen := map[[32]byte]string{}
+	add := func(what string, q query, ok bool) {
+		t.Helper()
 		if !ok {
-			t.Errorf("%+v has no key", a)
+			t.Fatalf("%s: no key", what)
 		}
-		if j, twice := seen[q.sum]; twice {
-			t.Errorf("%+v and %+v share a key", all[j], a)
+		if was, double := seen[q.sum]; double {
+			t.Fatalf("%s has the key of %s", what, was)
 		}
-		seen[q.sum] = i
-		if again, _ := a.key(); again != q {
-			t.Errorf("%+v has two keys", a)
-		}
-		if got := q.labels(); !slices.Equal(got, a.tags) {
-			t.Errorf("the tags %q come back as %q", a.tags, got)
+		seen[q.sum] = what
+	}
+	w := &wish{ttl: time.Minute}
+	const text = "SELECT * FROM user WHERE first = ? AND last = ?"
+	q, ok := key(text, args("ann b", "c"), Postgres, "db", w)
+	add("ann b, c", q, ok)
+	q, ok = key(text, args("ann", "b c"), Postgres, "db", w)
+	add("ann, b c", q, ok)
+	all := values()
+	for i, v := range all {
+		q, ok := key("s", args(v), Postgres, "db", w)
+		add("one: "+reflect.TypeOf(&v).String()+" "+string(rune('a'+i)), q, ok)
+		for j, u := range all {
+			q, ok := key("s", args(v, u), Postgres, "db", w)
+			add("two: "+string(rune('a'+i))+string(rune('a'+j)), q, ok)
 		}
 	}
-	for _, v := range []any{struct{ A int }{1}, map[string]int{}, func() {}, "now", " NOW ", label("today")} {
-		if _, ok := (asks{args: arguments(v)}).key(); ok {
-			t.Errorf("%T %v has a key", v, v)
-		}
-	}
-}
-
-// decode makes a query of anything.
-func decode(b []byte) (a asks) {
-	next := func() byte {
-		if len(b) == 0 {
-			return 0
-		}
-		c := b[0]
-		b = b[1:]
-		return c
-	}
-	text := func() string {
-		n := min(int(next()%8), len(b))
-		s := string(b[:n])
-		b = b[n:]
-		return s
-	}
-	a.identity, a.text = text(), text()
-	for range next() % 3 {
-		a.tags = append(a.tags, "t"+strings.ReplaceAll(text(), "\x00", "0")) // no tag has a zero byte
-	}
-	for range next() % 6 {
-		v := driver.NamedValue{Ordinal: len(a.args) + 1}
-		switch next() % 9 {
-		case 0:
-			v.Value = text()
-		case 1:
-			v.Value = []byte(text())
-		case 2:
-			v.Value = int64(next())
-		case 3:
-			v.Value = float64(next())
-		case 4:
-			v.Value = next()%2 == 1
-		case 5:
-			v.Value = time.Unix(int64(next()), int64(next())).UTC()
-		case 6:
-			v.Value = []string{text(), text()}[:next()%3]
-		case 7:
-			v.Name = text()
-		case 8:
-			v.Value = label(text())
-		}
-		a.args = append(a.args, v)
-	}
-	return a
-}
-
-// Two queries have one key if they are one.
-func FuzzKey(f *testing.F) {
-	f.Add([]byte("\x00\x00\x00\x02\x00\x05ann b\x00\x01c"), []byte("\x00\x00\x00\x02\x00\x03ann\x00\x03b c"))
-	f.Add([]byte("\x01a\x01b"), []byte("\x02ab\x00"))
-	f.Fuzz(func(t *testing.T, x, y []byte) {
-		a, b := decode(x), decode(y)
-		p, ok := a.key()
-		q, also := b.key()
-		if ok && also && reflect.DeepEqual(a, b) != (p == q) {
-			t.Errorf("%#v\n%#v\nshare a key: %v", a, b, p == q)
-		}
-	})
-}
-
-// Nothing is too odd to be analyzed, and what may be cached changes nothing.
-func FuzzStatement(f *testing.F) {
-	for _, s := range []string{
-		"select * from a; delete from b", "with x as (delete from a returning *) select 1", "select $a$ $", "select '",
-		"/* cache ttl=1s */ select 1", "e'\\", "a[", "(((", "update", "select 1 /*! ; delete from a */",
+	for what, f := range map[string]func() (query, bool){
+		"no arguments":    func() (query, bool) { return key("s", nil, Postgres, "db", w) },
+		"another text":    func() (query, bool) { return key("s ", nil, Postgres, "db", w) },
+		"another id":      func() (query, bool) { return key("s", nil, Postgres, "d", w) },
+		"both":            func() (query, bool) { return key("bs", nil, Postgres, "d", w) },
+		"another dialect": func() (query, bool) { return key("s", nil, SQLite, "db", w) },
+		"another TTL":     func() (query, bool) { return key("s", nil, Postgres, "db", &wish{ttl: 2 * time.Minute}) },
+		"a tag":           func() (query, bool) { return key("s", nil, Postgres, "db", &wish{ttl: time.Minute, tags: []string{"a", "b"}}) },
+		"other tags":      func() (query, bool) { return key("s", nil, Postgres, "db", &wish{ttl: time.Minute, tags: []string{"ab"}}) },
+		"a name": func() (query, bool) {
+			return key("s", []driver.NamedValue{{Name: "a", Ordinal: 1, Value: "a"}}, Postgres, "db", w)
+		},
+		"another name": func() (query, bool) {
+			return key("s", []driver.NamedValue{{Name: "b", Ordinal: 1, Value: "a"}}, Postgres, "db", w)
+		},
 	} {
-		f.Add(s, uint8(0))
-		f.Add(s, uint8(1))
+		q, ok := f()
+		add(what, q, ok)
 	}
-	f.Fuzz(func(t *testing.T, s string, d uint8) {
-		if st := analyze(s, Postgres+Dialect(d%4)); st.read && !st.plain() && st.bad == nil && len(st.note.ends) == 0 {
-			t.Errorf("%q may be cached, and changes something: %+v", s, st)
+	for _, v := range []any{struct{ A int }{1}, map[string]int{}, []any{1}, func() {}, make(chan int), []sql.NullString{{}}, complex(1, 1)} {
+		if _, ok := key("s", args(v), Postgres, "db", w); ok {
+			t.Errorf("%T has a key", v)
+		}
+	}
+	t.Logf("%d keys, all distinct", len(seen))
+}
+
+// FuzzKeys: distinct statements, arguments, users and databases never share a key,
+// and equal ones do.
+func FuzzKeys(f *testing.F) {
+	f.Add("SELECT", "ann b", "c", "db", "SELECT", "ann", "b c", "db", int64(1), int64(1), uint8(0), uint8(0))
+	f.Add("s", "a", "", "d", "s", "", "a", "d", int64(0), int64(0), uint8(1), uint8(2))
+	f.Fuzz(func(t *testing.T, text1, a1, b1, id1, text2, a2, b2, id2 string, n1, n2 int64, k1, k2 uint8) {
+		tuple := func(text, a, b, id string, n int64, k uint8) (query, []any) {
+			var values []any
+			for i, v := range []any{a, []byte(b), n, named(a), []string{a, b}, float64(n), time.Unix(n, 0).UTC(), nil} {
+				if k&(1<<i) == 0 {
+					values = append(values, v)
+				}
+			}
+			q, ok := key(text, args(values...), Postgres, id, &wish{ttl: time.Second})
+			if !ok {
+				t.Fatal("no key")
+			}
+			return q, append(values, text, id)
+		}
+		q1, v1 := tuple(text1, a1, b1, id1, n1, k1)
+		q2, v2 := tuple(text2, a2, b2, id2, n2, k2)
+		if same := reflect.DeepEqual(v1, v2); same != (q1.sum == q2.sum) {
+			t.Errorf("%#v and %#v: equal %v, one key %v", v1, v2, same, q1.sum == q2.sum)
 		}
 	})
+}
+
+// What is kept for later is not changed by who gave it.
+func TestKeep(t *testing.T) {
+	bytes, list := []byte("a"), []int64{1}
+	kept, ok := keep(args(bytes, list, "s", sql.NullString{}))
+	if ok {
+		t.Error("a struct was kept")
+	}
+	if kept, ok = keep(args(bytes, list, "s", named("x"))); !ok {
+		t.Fatal("not kept")
+	}
+	bytes[0], list[0] = 'b', 2
+	if string(kept[0].Value.([]byte)) != "a" || kept[1].Value.([]int64)[0] != 1 {
+		t.Errorf("changed: %v", kept)
+	}
 }

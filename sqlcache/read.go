@@ -9,10 +9,8 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/sqltext"
 )
-
-// errTwoNotes: one of them may be a mistake.
-var errTwoNotes = errors.New("the statement has two comments to the cache")
 
 // errNotCached ends a load whose result went to whoever asked and to nobody else.
 var errNotCached = errors.New("the result is not to be cached")
@@ -23,13 +21,13 @@ func refuse(op string, err error) error {
 
 // wish says what is asked of the cache for a statement that it may answer; nil
 // for nothing.
-func (c *conn) wish(ctx context.Context, s *statement) (*wish, error) {
-	if s.bad != nil {
-		return nil, refuse("statement", s.bad)
+func (c *conn) wish(ctx context.Context, s *sqltext.Statement) (*wish, error) {
+	if s.Bad != nil {
+		return nil, refuse("statement", s.Bad)
 	}
-	spoken := s.noted && s.note.ends == nil
-	if !s.read {
-		if spoken && s.plain() {
+	spoken := s.Noted && s.Ends == nil
+	if !s.Read {
+		if spoken && s.Plain() {
 			c.of.stats.unfit.Add(1)
 		}
 		return nil, nil //nolint:nilnil // nothing is asked
@@ -41,7 +39,7 @@ func (c *conn) wish(ctx context.Context, s *statement) (*wish, error) {
 	if a != nil && a.bad != nil {
 		return nil, refuse("statement", a.bad)
 	}
-	w := s.note.wish
+	w := wish{ttl: s.TTL, tags: s.Tags}
 	if a != nil {
 		if w.ttl == 0 {
 			w.ttl = a.ttl
@@ -51,7 +49,7 @@ func (c *conn) wish(ctx context.Context, s *statement) (*wish, error) {
 		}
 	}
 	if w.tags == nil {
-		if w.tags = s.tables; len(w.tags) == 0 || s.blind {
+		if w.tags = s.Tables; len(w.tags) == 0 || s.Blind {
 			c.of.stats.unfit.Add(1)
 			return nil, nil //nolint:nilnil // nobody could invalidate it
 		}
@@ -112,7 +110,7 @@ func (l *loan) settle() bool {
 
 // cached answers a statement by way of the cache. run sends it as it was to be
 // sent, once also where the driver wants it prepared.
-func (c *conn) cached(ctx context.Context, s *statement, w *wish, args []driver.NamedValue, run, once func(context.Context) (driver.Rows, error)) (driver.Rows, error) {
+func (c *conn) cached(ctx context.Context, s *sqltext.Statement, w *wish, args []driver.NamedValue, run, once func(context.Context) (driver.Rows, error)) (driver.Rows, error) {
 	st := &c.of.stats
 	if c.own || c.tx != nil && (c.tx.strict || c.tx.wrote()) {
 		st.bypassed.Add(1)
@@ -126,7 +124,7 @@ func (c *conn) cached(ctx context.Context, s *statement, w *wish, args []driver.
 		st.bypassed.Add(1)
 		return run(ctx)
 	}
-	q, ok := key(s.text, args, c.of.dialect, ident.text, w)
+	q, ok := key(s.Text, args, c.of.dialect, ident.text, w)
 	if !ok {
 		st.unfit.Add(1)
 		return run(ctx)
@@ -141,7 +139,7 @@ func (c *conn) cached(ctx context.Context, s *statement, w *wish, args []driver.
 	kept, keeps := keep(args)
 	l := &loan{ctx: ctx, run: once, done: make(chan struct{})}
 	in := context.WithValue(ctx, callKey{}, &call{
-		loan: l, text: s.text, args: kept, keeps: keeps, identity: ident.text, wish: w, pool: c.pool,
+		loan: l, text: s.Text, args: kept, keeps: keeps, identity: ident.text, wish: w, pool: c.pool,
 	})
 	raw, err := c.get(in, q, l)
 	switch used := l.taken; {

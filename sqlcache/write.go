@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/sqltext"
 )
 
 // change is what a statement, or a transaction, may have made stale.
@@ -33,17 +34,17 @@ const mostTags = 500
 
 // changes is what a statement makes stale. Who says what a statement ends whose
 // tables cannot be told is believed.
-func (w *wrapping) changes(ctx context.Context, s *statement) change {
-	said := append(slices.Clone(s.note.ends), endedBy(ctx)...)
-	if len(s.writes) > 0 || s.all {
-		said = append(said, s.note.tags...)
+func (w *wrapping) changes(ctx context.Context, s *sqltext.Statement) change {
+	said := append(slices.Clone(s.Ends), endedBy(ctx)...)
+	if len(s.Writes) > 0 || s.All {
+		said = append(said, s.Tags...)
 	}
-	ch := change{all: s.all && (len(said) == 0 || s.several || s.verb != noVerb)}
-	for _, t := range append(said, s.writes...) {
+	ch := change{all: s.All && (len(said) == 0 || s.Several || s.Verb != sqltext.NoVerb)}
+	for _, t := range append(said, s.Writes...) {
 		ch.tags = append(ch.tags, t)
 		ch.tags = append(ch.tags, w.cfg.Also[t]...)
 	}
-	ch.tags = fold(ch.tags)
+	ch.tags = sqltext.Fold(ch.tags)
 	return ch
 }
 
@@ -60,38 +61,38 @@ func (t *tx) wrote() bool { return !t.pending.none() }
 
 // before does what must be done before a statement that is not plain runs; after
 // is called with its error once it has ended.
-func (c *conn) before(ctx context.Context, s *statement) (after func(error), err error) {
-	if s.bad != nil {
-		return nil, refuse("statement", s.bad)
+func (c *conn) before(ctx context.Context, s *sqltext.Statement) (after func(error), err error) {
+	if s.Bad != nil {
+		return nil, refuse("statement", s.Bad)
 	}
 	ch := c.of.changes(ctx, s)
-	switch s.set {
-	case own:
+	switch s.Set {
+	case sqltext.Own:
 		c.own = true
-	case moved:
+	case sqltext.Moved:
 		c.ident = nil
 	}
-	if c.tx != nil && s.set != same {
+	if c.tx != nil && s.Set != sqltext.Same {
 		c.tx.session = true
 	}
-	if c.tx != nil && s.strict {
+	if c.tx != nil && s.Strict {
 		c.tx.strict = true
 	}
 	switch {
-	case s.several && s.verb != noVerb: // all is held; and who knows where it leaves the transaction
-	case s.verb == rollback:
-		return func(error) { c.rolledBack(ctx, s.chain) }, nil
-	case s.verb == commit, s.verb == autocommitOn, s.verb == begin && c.tx != nil && !c.of.firm():
+	case s.Several && s.Verb != sqltext.NoVerb: // all is held; and who knows where it leaves the transaction
+	case s.Verb == sqltext.Rollback:
+		return func(error) { c.rolledBack(ctx, s.Chain) }, nil
+	case s.Verb == sqltext.Commit, s.Verb == sqltext.AutocommitOn, s.Verb == sqltext.Begin && c.tx != nil && !c.of.firm():
 		return c.commits(ctx, s, ch)
-	case s.verb != noVerb:
+	case s.Verb != sqltext.NoVerb:
 		return func(err error) {
 			if err == nil && c.tx == nil {
-				c.tx = &tx{strict: s.strict || s.verb == autocommitOff, byDefault: true}
+				c.tx = &tx{strict: s.Strict || s.Verb == sqltext.AutocommitOff, byDefault: true}
 			}
-			c.implicit = c.implicit || s.verb == autocommitOff && err == nil
+			c.implicit = c.implicit || s.Verb == sqltext.AutocommitOff && err == nil
 		}, nil
 	}
-	now := c.tx == nil || c.tx.unsure || s.all && !c.of.firm() || s.several && s.verb != noVerb
+	now := c.tx == nil || c.tx.unsure || s.All && !c.of.firm() || s.Several && s.Verb != sqltext.NoVerb
 	if c.tx != nil {
 		c.tx.pending.add(ch)
 	}
@@ -106,13 +107,13 @@ func (c *conn) before(ctx context.Context, s *statement) (after func(error), err
 		switch {
 		case err == driver.ErrSkip: //nolint:errorlint // as package sql compares it: nothing was sent
 			c.of.withdraw(ctx, h)
-		case !s.several && c.of.refused(err):
+		case !s.Several && c.of.refused(err):
 			c.of.withdraw(ctx, h)
 			c.of.stats.withdrawn.Add(1)
 		default:
 			c.of.release(ctx, h, ch)
 		}
-		if s.several && s.verb != noVerb {
+		if s.Several && s.Verb != sqltext.NoVerb {
 			c.tx = &tx{strict: true, unsure: true, pending: change{all: true}}
 		}
 		c.settled(s, err)
@@ -120,7 +121,7 @@ func (c *conn) before(ctx context.Context, s *statement) (after func(error), err
 }
 
 // commits is a statement that commits.
-func (c *conn) commits(ctx context.Context, s *statement, ch change) (after func(error), err error) {
+func (c *conn) commits(ctx context.Context, s *sqltext.Statement, ch change) (after func(error), err error) {
 	if c.tx != nil {
 		ch.add(c.tx.pending)
 	}
@@ -130,10 +131,10 @@ func (c *conn) commits(ctx context.Context, s *statement, ch change) (after func
 	}
 	return func(err error) {
 		c.of.release(ctx, h, ch) // whatever the error: it may have come through
-		if s.verb == autocommitOn {
+		if s.Verb == sqltext.AutocommitOn {
 			c.implicit = c.implicit && err != nil
 		}
-		c.over(s.chain || s.verb == begin)
+		c.over(s.Chain || s.Verb == sqltext.Begin)
 	}, nil
 }
 
@@ -141,11 +142,11 @@ func (c *conn) commits(ctx context.Context, s *statement, ch change) (after func
 func (w *wrapping) firm() bool { return w.dialect == Postgres || w.dialect == SQLite }
 
 // settled ends a statement that may have changed the session.
-func (c *conn) settled(s *statement, err error) {
-	if s.set == fresh && err == nil && c.tx == nil {
+func (c *conn) settled(s *sqltext.Statement, err error) {
+	if s.Set == sqltext.Fresh && err == nil && c.tx == nil {
 		c.own = false
 	}
-	if s.set != same {
+	if s.Set != sqltext.Same {
 		c.ident = nil
 	}
 }

@@ -33,7 +33,7 @@ var layers = []struct {
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
 		"internal/schema", "internal/turns", "internal/flight", "internal/room", "internal/record",
-		"internal/backoff", "internal/slot", "internal/stats",
+		"internal/sqltext", "internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{
 		"embedded", "redstarttest", "redstarttest/proxy", "redstarttest/topology", "redstarttest/database",

@@ -5,6 +5,7 @@
 -- a stamp. open gives the stamp, the holders but the one of that name whose time
 -- has not come, the time now, and whether that one was among them. Who let his hold
 -- run out may have changed something: the stamp before it is none.
+-- It stands before other scripts: it takes no KEYS and no ARGV, and gives no reply.
 local NONE = string.rep('\0', 16)
 local function open(v, name)
 	local t = redis.call('TIME')

@@ -1,10 +1,10 @@
-package sqlcache
+package sqltext
 
 import "strings"
 
 func set(words string) map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		m[w] = true
 	}
 	return m
@@ -34,6 +34,11 @@ var clocks = set(`CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIM
 
 // instants are strings that a database may take for a time of now.
 var instants = set(`NOW TODAY TOMORROW YESTERDAY LOCALTIME`)
+
+// Instant reports whether a text may stand for the time at which it is read.
+func Instant(s string) bool {
+	return len(s) < 16 && instants[strings.ToUpper(strings.TrimSpace(s))]
+}
 
 // dated are SQLite's functions that without arguments give the time of now.
 var dated = set(`DATE TIME DATETIME JULIANDAY UNIXEPOCH STRFTIME TIMEDIFF`)

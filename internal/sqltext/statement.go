@@ -1,33 +1,72 @@
-package sqlcache
+package sqltext
 
 import (
 	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
-// verb is what a statement does to the transaction of its connection.
-type verb uint8
+// Verb is what a statement does to the transaction of its connection.
+type Verb uint8
 
+// The verbs.
 const (
-	noVerb verb = iota
-	begin
-	commit
-	rollback
-	autocommitOff
-	autocommitOn
+	NoVerb Verb = iota
+	Begin
+	Commit
+	Rollback
+	AutocommitOff
+	AutocommitOn
 )
 
-// session is what a statement does to what its connection sees.
-type session uint8
+// Session is what a statement does to what its connection sees.
+type Session uint8
 
+// The effects on a session.
 const (
-	same  session = iota
-	moved         // its identity is to be asked for again
-	own           // it has something of its own from now on: nothing is cached
-	fresh         // as it was when it was opened
+	Same  Session = iota
+	Moved         // its identity is to be asked for again
+	Own           // it has something of its own from now on: nothing is cached
+	Fresh         // as it was when it was opened
 )
+
+// Statement is what is known of a text.
+type Statement struct {
+	Text  string
+	Noted bool          // it has a comment to the cache, with a time, tags, and tags to be ended
+	TTL   time.Duration // zero: not said
+	Tags  []string
+	Ends  []string
+	Bad   error // what is wrong with it
+
+	Read    bool     // it gives rows that may be cached, of these tables
+	Tables  []string // in lower case, sorted; without schemas
+	Blind   bool     // it reads tables that it does not name
+	Writes  []string // the tables that it changes
+	All     bool     // it may change anything
+	Verb    Verb
+	Strict  bool // the transaction's level is above read committed
+	Chain   bool // the end of a transaction begins another one
+	Set     Session
+	Several bool // more than one statement
+}
+
+// Plain statements change nothing that matters to a cache.
+func (s *Statement) Plain() bool {
+	return len(s.Writes) == 0 && !s.All && s.Verb == NoVerb && s.Set == Same && !s.Strict && len(s.Ends) == 0
+}
+
+// Analyze gives what a text says by itself.
+func Analyze(text string, d Dialect) *Statement {
+	s := analyze(text, d)
+	return &Statement{
+		Text: text, Noted: s.noted, TTL: s.note.ttl, Tags: s.note.tags, Ends: s.note.ends, Bad: s.bad,
+		Read: s.read, Tables: s.tables, Blind: s.blind, Writes: s.writes, All: s.all, Verb: s.verb,
+		Strict: s.strict, Chain: s.chain, Set: s.set, Several: s.several,
+	}
+}
 
 // statement is what is known of a text.
 type statement struct {
@@ -41,25 +80,20 @@ type statement struct {
 	blind   bool     // it reads tables that it does not name
 	writes  []string // the tables that it changes
 	all     bool     // it may change anything
-	verb    verb
+	verb    Verb
 	strict  bool // the transaction's level is above read committed
 	chain   bool // the end of a transaction begins another one
-	set     session
+	set     Session
 	several bool // more than one statement
 }
 
-// plain statements change nothing that matters here.
-func (s *statement) plain() bool {
-	return len(s.writes) == 0 && !s.all && s.verb == noVerb && s.set == same && !s.strict && len(s.note.ends) == 0
-}
-
-// statements remember the texts that were analyzed, a bounded number.
-type statements struct {
+// Statements remember the texts that were analyzed, a bounded number.
+type Statements struct {
 	dialect Dialect
 	seed    maphash.Seed
 	shards  [16]struct {
 		mu    sync.RWMutex
-		known map[string]*statement
+		known map[string]*Statement
 		_     [32]byte
 	}
 }
@@ -69,11 +103,13 @@ const (
 	longText   = 16 << 10 // longer ones are analyzed each time
 )
 
-func newStatements(d Dialect) *statements { return &statements{dialect: d, seed: maphash.MakeSeed()} }
+// NewStatements remembers nothing yet.
+func NewStatements(d Dialect) *Statements { return &Statements{dialect: d, seed: maphash.MakeSeed()} }
 
-func (k *statements) of(text string) *statement {
+// Of gives what is known of a text.
+func (k *Statements) Of(text string) *Statement {
 	if len(text) > longText {
-		return analyze(text, k.dialect)
+		return Analyze(text, k.dialect)
 	}
 	shard := &k.shards[maphash.String(k.seed, text)%16]
 	shard.mu.RLock()
@@ -82,14 +118,14 @@ func (k *statements) of(text string) *statement {
 	if s != nil {
 		return s
 	}
-	s = analyze(strings.Clone(text), k.dialect)
+	s = Analyze(strings.Clone(text), k.dialect)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if len(shard.known) >= knownTexts {
 		shard.known = nil // texts that never come again push out all others at the worst
 	}
 	if shard.known == nil {
-		shard.known = map[string]*statement{}
+		shard.known = map[string]*Statement{}
 	}
 	shard.known[text] = s
 	return s
@@ -124,9 +160,9 @@ func analyze(text string, d Dialect) *statement {
 	}
 	if s.several {
 		s.read = false
-		s.all = s.all || s.verb != noVerb
+		s.all = s.all || s.verb != NoVerb
 	}
-	s.tables, s.writes = fold(s.tables), fold(s.writes)
+	s.tables, s.writes = Fold(s.tables), Fold(s.writes)
 	return s
 }
 
@@ -180,7 +216,7 @@ func (p part) read() {
 	}
 	h := p.at(head)
 	if slices.ContainsFunc(p.tokens, func(t token) bool { return t.name() && strings.EqualFold(t.text, "set_config") }) {
-		p.set = max(p.set, own)
+		p.set = max(p.set, Own)
 	}
 	switch h.up {
 	case "SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "UPSERT", "TRUNCATE":
@@ -190,21 +226,21 @@ func (p part) read() {
 	case "BEGIN", "START":
 		p.begins(head)
 	case "COMMIT", "END":
-		p.verb = commit
+		p.verb = Commit
 		p.all = p.all || p.has("PREPARED")
 		p.chain = p.has("CHAIN") && !p.has("NO")
 	case "ROLLBACK", "ABORT":
 		switch {
 		case p.has("TO") || p.has("PREPARED"):
 		default:
-			p.verb = rollback
+			p.verb = Rollback
 			p.chain = p.has("CHAIN") && !p.has("NO")
 		}
 	case "SET", "RESET", "DISCARD", "USE", "PRAGMA", "ATTACH", "DETACH":
 		p.setting(head)
 	case "CREATE":
 		if p.at(head+1).is("TEMP") || p.at(head+1).is("TEMPORARY") || p.has("TEMP", "TEMPORARY") {
-			p.set = max(p.set, own)
+			p.set = max(p.set, Own)
 		}
 		p.all = true
 	default:
@@ -215,7 +251,7 @@ func (p part) read() {
 func (p part) rest(h token) {
 	switch {
 	case h.is("PREPARE") && p.at(1).is("TRANSACTION"):
-		p.verb = commit // others decide when: what it wrote ends now, and all when they do
+		p.verb = Commit // others decide when: what it wrote ends now, and all when they do
 		p.all = true
 	case h.is("EXPLAIN") && p.has("ANALYZE", "ANALYSE"):
 		p.data(0)
@@ -232,7 +268,7 @@ func (p part) begins(head int) {
 		p.all = true
 		return
 	}
-	p.verb = begin
+	p.verb = Begin
 	p.strict = p.leveled()
 }
 
@@ -246,42 +282,42 @@ func (p part) setting(head int) {
 	h, first := p.at(head), p.at(head+1)
 	switch {
 	case h.is("DISCARD"):
-		if p.set = own; first.is("ALL") {
-			p.set = fresh
+		if p.set = Own; first.is("ALL") {
+			p.set = Fresh
 		}
 		return
 	case h.is("RESET") && first.is("ALL"):
-		p.set = max(p.set, moved)
+		p.set = max(p.set, Moved)
 		return
 	case h.is("USE"):
-		p.set = max(p.set, moved)
+		p.set = max(p.set, Moved)
 		return
 	case h.is("PRAGMA"):
 		if p.at(head + 2).mark(".") {
 			first = p.at(head + 3)
 		}
 		if !ignored[SQLite][first.up] {
-			p.set = own
+			p.set = Own
 		}
 		return
 	case h.is("ATTACH"), h.is("DETACH"):
-		p.set = own
+		p.set = Own
 		return
 	}
 	if p.has("TRANSACTION") { // the level, of this transaction or of those to come
 		if p.has("SESSION", "CHARACTERISTICS", "GLOBAL") {
-			p.set = own
+			p.set = Own
 		}
 		p.strict = true
 		return
 	}
 	if p.d == MySQL && p.has("AUTOCOMMIT") {
-		p.verb = autocommitOff
+		p.verb = AutocommitOff
 		if last := p.at(len(p.tokens) - 1); last.text == "1" || last.is("ON") || last.is("TRUE") || last.is("DEFAULT") {
-			p.verb = autocommitOn
+			p.verb = AutocommitOn
 		}
 		if slices.ContainsFunc(p.tokens, func(t token) bool { return t.mark(",") }) {
-			p.set = own
+			p.set = Own
 		}
 		return
 	}
@@ -299,11 +335,11 @@ func (p part) setting(head int) {
 	next := p.at(head + 2)
 	switch {
 	case next.mark(".") || next.mark(",") || p.d == MySQL && slices.ContainsFunc(p.tokens, func(t token) bool { return t.mark(",") }):
-		p.set = own
+		p.set = Own
 	case settled[p.d][first.up]:
-		p.set = max(p.set, moved)
+		p.set = max(p.set, Moved)
 	case !ignored[p.d][first.up]:
-		p.set = own
+		p.set = Own
 	}
 }
 

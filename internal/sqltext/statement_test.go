@@ -1,4 +1,4 @@
-package sqlcache
+package sqltext
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ func told(s *statement) string {
 	if s.all {
 		b.WriteString(" all")
 	}
-	for v, name := range map[verb]string{begin: "begin", commit: "commit", rollback: "rollback", autocommitOff: "auto off", autocommitOn: "auto on"} {
+	for v, name := range map[Verb]string{Begin: "begin", Commit: "commit", Rollback: "rollback", AutocommitOff: "auto off", AutocommitOn: "auto on"} {
 		if s.verb == v {
 			b.WriteString(" " + name)
 		}
@@ -32,7 +32,7 @@ func told(s *statement) string {
 	if s.strict {
 		b.WriteString(" strict")
 	}
-	for v, name := range map[session]string{own: "own", moved: "moved", fresh: "fresh"} {
+	for v, name := range map[Session]string{Own: "own", Moved: "moved", Fresh: "fresh"} {
 		if s.set == v {
 			b.WriteString(" " + name)
 		}

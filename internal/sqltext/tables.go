@@ -1,4 +1,4 @@
-package sqlcache
+package sqltext
 
 import "strings"
 
@@ -190,7 +190,7 @@ func (p part) unfit() bool {
 				p.all = true
 			}
 			if next.is("TEMP") || next.is("TEMPORARY") {
-				p.set = own
+				p.set = Own
 			}
 			return true
 		case t.kind == word && clocks[up]:

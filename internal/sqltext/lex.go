@@ -1,4 +1,4 @@
-package sqlcache
+package sqltext
 
 import "strings"
 
