@@ -69,7 +69,8 @@ func (c *Cache[K, V]) make(ctx context.Context, b *By[K, V]) error {
 	if err != nil {
 		return c.failRead("set", k, err)
 	}
-	raw, ttl := []byte(nil), time.Duration(0)
+	var raw []byte
+	var ttl time.Duration
 	if b.Absent {
 		raw, ttl = c.terms.SetAbsent(b.Result.TTL, &s)
 	} else {

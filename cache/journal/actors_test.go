@@ -237,7 +237,6 @@ func (s *journals) settle(w *walk) {
 func (s *journals) check(w *walk) {
 	for _, o := range s.owners {
 		o.End(errGivenUp)
-
 	}
 	w.final()
 	for _, id := range walkIDs[:3] {

@@ -13,7 +13,7 @@ import (
 // Every wrong field is told at once.
 func TestConfig(t *testing.T) {
 	c := open(t, mini(t), redstart.Config{})
-	type point struct{ x, y int }
+	type point struct{ X, Y int }
 	_, err := New(c, Config[point, string]{
 		Name: "a:b", Partitions: -1, BatchSize: 1 << 20, BatchWait: -1, Writers: -1, ApplyTimeout: -1, Lease: time.Millisecond,
 		MaxRecords: 3, AtBound: 9, Attempts: -1, Backoff: time.Second, MaxBackoff: time.Millisecond, MaxDead: -1,

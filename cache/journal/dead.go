@@ -3,8 +3,8 @@ package journal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -34,12 +34,7 @@ func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 		}
 		it.records = append([]record(nil), it.records[n:]...)
 	}
-	entry := f.p.dead + "-none"
-	if id, known := f.ids[it.raw]; known {
-		if k, err := f.key(id); err == nil {
-			entry = k
-		}
-	}
+	entry := f.entryOf(f.p, it.raw)
 	last := it.last()
 	keys := []string{f.p.state, f.p.log, f.p.newest, f.p.dead, f.p.deadOf, entry, f.p.left}
 	args := []string{f.token, it.raw, last.place(), strconv.Itoa(last.size), strconv.Itoa(it.attempts), reason(cause), strconv.Itoa(f.cfg.MaxDead)}
@@ -60,6 +55,17 @@ func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 }
 
 const noRoom = -2
+
+// entryOf is the key of an id's entry; of one that cannot be read, a key that is
+// never there.
+func (j *Journal[K, V]) entryOf(p *partition, raw string) string {
+	if id, err := j.cfg.IDs.Decode([]byte(raw)); err == nil {
+		if k, err := j.key(id); err == nil {
+			return k
+		}
+	}
+	return p.dead + "-none"
+}
 
 // errDead is all that events say of the sink's error, which may hold values.
 var errDead = errors.New("the sink would not take a change; see DeadLetters")
@@ -165,34 +171,27 @@ func (j *Journal[K, V]) Drop(ctx context.Context, refs ...string) (int, error) {
 }
 
 func (j *Journal[K, V]) unbury(ctx context.Context, ref, drop string) (int64, error) {
-	number, place, ok := strings.Cut(ref, "/")
-	n, err := strconv.Atoi(number)
-	if !ok || err != nil || n < 0 || n >= len(j.partitions) || strings.ContainsAny(place, "-+(") && !isPlace(place) || !isPlace(place) {
-		return 0, j.refused("dead letter", fmt.Errorf("%q is not the Ref of a dead letter", ref))
+	parts := refs.FindStringSubmatch(ref)
+	if parts == nil {
+		return 0, j.refused("dead letter", errRef)
 	}
+	n, _ := strconv.Atoi(parts[1])
+	if n >= len(j.partitions) {
+		return 0, j.refused("dead letter", errRef)
+	}
+	place := parts[2]
 	p := j.partitions[n]
 	entries, err := j.client.Do(ctx, j.client.B().Xrange().Key(p.dead).Start(place).End(place).Build()).AsXRange()
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
 	raw := entries[0].FieldValues["k"]
-	entry := p.dead + "-none"
-	if id, err := j.cfg.IDs.Decode([]byte(raw)); err == nil {
-		if k, err := j.key(id); err == nil {
-			entry = k
-		}
-	}
+	entry := j.entryOf(p, raw)
 	keys := []string{p.state, p.log, p.newest, p.dead, p.deadOf, entry}
 	return j.ask(ctx, unburyScript, keys, []string{place, raw, drop})
 }
 
-// isPlace reports whether text is an id in a stream.
-func isPlace(text string) bool {
-	a, b, ok := strings.Cut(text, "-")
-	if !ok {
-		return false
-	}
-	_, err := strconv.ParseUint(a, 10, 64)
-	_, err2 := strconv.ParseUint(b, 10, 64)
-	return err == nil && err2 == nil
-}
+// refs are how dead letters are named: a partition and a place in its stream.
+var refs = regexp.MustCompile(`^(\d{1,4})/(\d{1,19}-\d{1,19})$`)
+
+var errRef = errors.New("that is not the Ref of a dead letter")

@@ -26,6 +26,7 @@ type flusher[K comparable, V any] struct {
 	items    map[string]*item[V] // by id: what was read and is not settled
 	ids      map[string]K
 	fresh    int       // of items, those that may go at once
+	waiting  int       // the others, that have failed
 	gathered int       // records read since the last batch
 	since    time.Time // when the first of these was read
 	stale    bool      // the log lacks what was read from it
@@ -66,8 +67,10 @@ const readAtOnce = 100
 func (f *flusher[K, V]) held() int { return 10*f.cfg.BatchSize + 1000 }
 
 func newFlusher[K comparable, V any](j *Journal[K, V], o *owner, writers chan struct{}) *flusher[K, V] {
-	return &flusher[K, V]{Journal: j, o: o, p: o.p, token: strconv.FormatInt(o.token, 10), writers: writers,
-		items: map[string]*item[V]{}, ids: map[string]K{}}
+	return &flusher[K, V]{
+		Journal: j, o: o, p: o.p, token: strconv.FormatInt(o.token, 10), writers: writers,
+		items: map[string]*item[V]{}, ids: map[string]K{},
+	}
 }
 
 // errFenced: somebody else has the partition.
@@ -75,6 +78,7 @@ var errFenced = errors.New("somebody else has the partition")
 
 // run works until the partition is lost or to be given back.
 func (f *flusher[K, V]) run() {
+	defer func() { f.stats.behind.Add(-int64(f.waiting)) }()
 	for !f.o.Stopped() {
 		more, err := f.read()
 		if err == nil && f.ripe(more) {
@@ -308,7 +312,8 @@ func (f *flusher[K, V]) count() {
 			waiting++
 		}
 	}
-	f.stats.backing(f.p.number, waiting)
+	f.stats.behind.Add(int64(waiting - f.waiting))
+	f.waiting = waiting
 	f.fresh, f.gathered = len(f.items)-waiting, 0
 	f.since = time.Now()
 }

@@ -3,8 +3,8 @@ package journal
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -26,7 +26,7 @@ func (j *Journal[K, V]) Run(ctx context.Context) error {
 	}
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	r := &runner[K, V]{Journal: j, me: fmt.Sprintf("%x", b), writers: make(chan struct{}, j.cfg.Writers), owned: map[int]*owner{}}
+	r := &runner[K, V]{Journal: j, me: hex.EncodeToString(b[:]), writers: make(chan struct{}, j.cfg.Writers), owned: map[int]*owner{}}
 	j.stats.runs.Add(1)
 	defer j.stats.runs.Add(-1)
 	err := r.run(ctx)
@@ -56,7 +56,7 @@ func (r *runner[K, V]) run(ctx context.Context) error {
 			pause = r.cfg.Lease / 10
 		}
 		if room.Sleep(ctx, room.Jitter(pause), changed) != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx is how it is to end
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/redstart-go/redstart"
@@ -30,37 +29,19 @@ type Stats struct {
 type counters struct {
 	puts, repeated, blocked, direct, batches, failures, applied, superseded, dead, restamped, fenced atomic.Uint64
 
-	runs, partitions atomic.Int64
-	failing          atomic.Bool
-
-	mu     sync.Mutex
-	behind map[int]int // keys that wait, by partition
-}
-
-func (c *counters) backing(partition, keys int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.behind == nil {
-		c.behind = map[int]int{}
-	}
-	c.behind[partition] = keys
+	runs, partitions, behind atomic.Int64
+	failing                  atomic.Bool
 }
 
 // Stats gives the counts so far.
 func (j *Journal[K, V]) Stats() Stats {
 	c := &j.stats
-	s := Stats{
+	return Stats{
 		Puts: c.puts.Load(), Repeated: c.repeated.Load(), Blocked: c.blocked.Load(), Direct: c.direct.Load(),
 		Batches: c.batches.Load(), Failures: c.failures.Load(), Applied: c.applied.Load(), Superseded: c.superseded.Load(),
 		Dead: c.dead.Load(), Restamped: c.restamped.Load(), Fenced: c.fenced.Load(),
-		Partitions: int(c.partitions.Load()), SinkFailing: c.failing.Load(),
+		Partitions: int(c.partitions.Load()), BackingOff: int(c.behind.Load()), SinkFailing: c.failing.Load(),
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, n := range c.behind {
-		s.BackingOff += n
-	}
-	return s
 }
 
 func (j *Journal[K, V]) notify(event string, err error) {

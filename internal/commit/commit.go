@@ -17,9 +17,12 @@ import (
 	"github.com/redstart-go/redstart"
 )
 
-// ErrUnconfirmed: the script has run, and as many replicas or disks as asked for
-// have not confirmed it.
-var ErrUnconfirmed error = unconfirmed{}
+// What Run may say, for errors.Is.
+var (
+	// ErrUnconfirmed: the script has run, and as many replicas or disks as asked
+	// for have not confirmed it.
+	ErrUnconfirmed error = unconfirmed{}
+)
 
 type unconfirmed struct{}
 

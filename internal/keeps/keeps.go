@@ -13,9 +13,12 @@ import (
 	"github.com/redstart-go/redstart"
 )
 
-// ErrEviction: a server may evict keys without a TTL, or does not say whether it
-// may.
-var ErrEviction error = evicts{}
+// What Check may say, for errors.Is.
+var (
+	// ErrEviction: a server may evict keys without a TTL, or does not say whether
+	// it may.
+	ErrEviction error = evicts{}
+)
 
 type evicts struct{}
 
