@@ -30,6 +30,8 @@ type flusher[K comparable, V any] struct {
 	gathered int       // records read since the last batch
 	since    time.Time // when the first of these was read
 	stale    bool      // the log lacks what was read from it
+	until    int64     // the version given last when the log was first read
+	caught   bool      // all up to it has been read, or as much as is ever held
 	mark     int64     // a version that somebody waits for
 	hurried  bool      // somebody in this process does
 	failures int       // calls that failed as a whole, one after the other
@@ -117,7 +119,11 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	if f.stale {
 		f.reset()
 	}
-	if len(f.items) >= f.held() || f.fresh >= f.cfg.BatchSize {
+	// Who had the partition before may have applied a key's last change and not
+	// settled it. Applied alone, one before it would bring a deleted row back. He
+	// had read no more than is held: so much is read before the first batch.
+	f.caught = f.caught || len(f.items) >= f.held()
+	if len(f.items) >= f.held() || f.caught && f.fresh >= f.cfg.BatchSize {
 		return false, nil
 	}
 	if f.step != nil {
@@ -129,7 +135,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	defer cancel()
 	b := f.client.B()
 	results := f.client.DoMulti(ctx,
-		b.Hmget().Key(f.p.state).Field("token", "flush").Build(),
+		b.Hmget().Key(f.p.state).Field("token", "flush", "last").Build(),
 		b.Xlen().Key(f.p.log).Build(),
 		b.Xrange().Key(f.p.log).Start(strconv.FormatInt(f.cursor+1, 10)).End("+").Count(readAtOnce).Build())
 	state, err := results[0].AsStrSlice()
@@ -144,7 +150,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(state) != 2 || state[0] != f.token {
+	if len(state) != 3 || state[0] != f.token {
 		return false, errFenced
 	}
 	f.mark, _ = strconv.ParseInt(state[1], 10, 64)
@@ -155,6 +161,10 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 		f.reset()
 		return true, nil
 	}
+	if f.until == 0 {
+		f.until, _ = strconv.ParseInt(state[2], 10, 64)
+	}
+	f.caught = f.caught || len(entries) < readAtOnce || f.cursor >= f.until
 	return len(entries) == readAtOnce, f.thin()
 }
 
@@ -172,7 +182,7 @@ func (f *flusher[K, V]) records() (n int) {
 func (f *flusher[K, V]) reset() {
 	clear(f.items)
 	clear(f.ids)
-	f.cursor, f.fresh, f.gathered, f.stale = 0, 0, 0, false
+	f.cursor, f.fresh, f.gathered, f.stale, f.until, f.caught = 0, 0, 0, false, 0, false
 }
 
 // gather notes a record as the last of its key.
@@ -246,7 +256,7 @@ func (f *flusher[K, V]) thin() error {
 // which it had better have.
 func (f *flusher[K, V]) ripe(more bool) bool {
 	now := time.Now()
-	if now.Before(f.pause) || f.o.Stopped() {
+	if !f.caught || now.Before(f.pause) || f.o.Stopped() {
 		return false
 	}
 	if more && f.fresh < f.cfg.BatchSize && f.gathered < 10*f.cfg.BatchSize && now.Sub(f.since) < f.cfg.BatchWait {
