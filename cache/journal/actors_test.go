@@ -12,6 +12,7 @@ import (
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/record"
 )
 
 // journals is the journal, with a process for each writer and flusher.
@@ -151,9 +152,10 @@ func (s *journals) failover(w *walk) {
 	}
 	top, place, before := "0", "", ""
 	for _, e := range all[:len(all)-1] {
-		top, place = strconv.FormatInt(versionOf(e.ID), 10), e.ID
+		r := record.Of(e.ID, "", "")
+		top, place = strconv.FormatInt(r.Version, 10), e.ID
 		if e.FieldValues["k"] == last.FieldValues["k"] {
-			before = fmt.Sprintf("%016d%s", versionOf(e.ID), nonceOf(e.ID))
+			before = r.Name()
 		}
 	}
 	id := last.FieldValues["k"]
@@ -163,7 +165,7 @@ func (s *journals) failover(w *walk) {
 		b.Xdel().Key(p.log).Id(last.ID).Build(),
 		b.Hset().Key(p.state).FieldValue().FieldValue("last", top).Build(),
 		b.Hincrby().Key(p.state).Field("acked").Increment(-1).Build(),
-		b.Hincrby().Key(p.state).Field("bytes").Increment(-int64(size(id, last.FieldValues["v"]))).Build(),
+		b.Hincrby().Key(p.state).Field("bytes").Increment(-int64(record.Size(id, last.FieldValues["v"]))).Build(),
 		b.Del().Key(k).Build(),
 	}
 	if top == "0" {

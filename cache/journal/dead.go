@@ -6,9 +6,9 @@ import (
 	"iter"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/redstart-go/redstart/internal/record"
 )
 
 // DeadLetter is a change that the sink would not take. The key's later changes
@@ -23,21 +23,18 @@ type DeadLetter[K comparable, V any] struct {
 	Entry        []byte    // as it was stored
 }
 
-// reasonBytes bounds a reason.
-const reasonBytes = 256
-
 // bury moves an item to the dead letters. False: there is no room for it.
 func (f *flusher[K, V]) bury(it *item[V], cause error) (bool, error) {
 	if n := len(it.records) - 1; n > 0 {
 		if err := f.settleOver(over{it.raw, it.version(), it.records[:n]}); err != nil {
 			return false, err
 		}
-		it.records = append([]record(nil), it.records[n:]...)
+		it.records = append([]record.Record(nil), it.records[n:]...)
 	}
 	entry := f.entryOf(f.p, it.raw)
 	last := it.last()
 	keys := []string{f.p.state, f.p.log, f.p.newest, f.p.dead, f.p.deadOf, entry, f.p.left}
-	args := []string{f.token, it.raw, last.place(), strconv.Itoa(last.size), strconv.Itoa(it.attempts), reason(cause), strconv.Itoa(f.cfg.MaxDead)}
+	args := []string{f.token, it.raw, last.Place(), strconv.Itoa(last.Size), strconv.Itoa(it.attempts), record.Reason(cause), strconv.Itoa(f.cfg.MaxDead)}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, buryScript, keys, args) })
 	switch {
 	case err != nil:
@@ -69,19 +66,6 @@ func (j *Journal[K, V]) entryOf(p *partition, raw string) string {
 
 // errDead is all that events say of the sink's error, which may hold values.
 var errDead = errors.New("the sink would not take a change; see DeadLetters")
-
-// reason is an error's text, cut where a character ends.
-func reason(err error) string {
-	text := strings.ToValidUTF8(err.Error(), "?")
-	if len(text) <= reasonBytes {
-		return text
-	}
-	text = text[:reasonBytes]
-	for !utf8.ValidString(text) {
-		text = text[:len(text)-1]
-	}
-	return text
-}
 
 // DeadLetters gives the changes that the sink would not take, partition by
 // partition, the oldest of each first, a hundred to a round trip. One that can no
@@ -115,7 +99,7 @@ func (j *Journal[K, V]) letter(p *partition, place string, fields map[string]str
 	d.Reason, d.Entry = fields["e"], []byte(fields["v"])
 	d.Attempts, _ = strconv.Atoi(fields["a"])
 	d.Version, _ = strconv.ParseInt(fields["n"], 10, 64)
-	d.Since = time.UnixMilli(versionOf(place))
+	d.Since = time.UnixMilli(record.Of(place, "", "").Version)
 	if d.ID, err = j.cfg.IDs.Decode([]byte(fields["k"])); err != nil {
 		return d, j.refused("read dead letter", errID)
 	}

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/redstart-go/redstart/internal/record"
 	"github.com/redstart-go/redstart/internal/room"
 )
 
@@ -29,9 +29,8 @@ type flusher[K comparable, V any] struct {
 	waiting  int       // the others, that have failed
 	gathered int       // records read since the last batch
 	since    time.Time // when the first of these was read
+	caught   bool      // the end of the log was reached
 	stale    bool      // the log lacks what was read from it
-	until    int64     // the version given last when the log was first read
-	caught   bool      // all up to it has been read, or as much as is ever held
 	mark     int64     // a version that somebody waits for
 	hurried  bool      // somebody in this process does
 	failures int       // calls that failed as a whole, one after the other
@@ -43,23 +42,16 @@ type item[V any] struct {
 	raw      string // the id's bytes
 	value    V
 	deleted  bool
-	broken   error    // why the entry cannot be read
-	records  []record // all that were read, the last one is what counts
-	failed   int      // calls that failed on it
-	attempts int      // of these, those that count: others succeeded
+	broken   error           // why the entry cannot be read
+	records  []record.Record // all that were read, the last one is what counts
+	failed   int             // calls that failed on it
+	attempts int             // of these, those that count: others succeeded
 	due      time.Time
 	proven   uint64 // how often the sink had succeeded when it last failed
 }
 
-// record is one in the log.
-type record struct {
-	version int64
-	size    int
-	nonce   string
-}
-
-func (it *item[V]) last() record   { return it.records[len(it.records)-1] }
-func (it *item[V]) version() int64 { return it.last().version }
+func (it *item[V]) last() record.Record { return it.records[len(it.records)-1] }
+func (it *item[V]) version() int64      { return it.last().Version }
 
 // readAtOnce is how many records a read asks for: more would make writers wait.
 const readAtOnce = 100
@@ -119,11 +111,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	if f.stale {
 		f.reset()
 	}
-	// Who had the partition before may have applied a key's last change and not
-	// settled it. Applied alone, one before it would bring a deleted row back. He
-	// had read no more than is held: so much is read before the first batch.
-	f.caught = f.caught || len(f.items) >= f.held()
-	if len(f.items) >= f.held() || f.caught && f.fresh >= f.cfg.BatchSize {
+	if len(f.items) >= f.held() || f.fresh >= f.cfg.BatchSize {
 		return false, nil
 	}
 	if f.step != nil {
@@ -135,7 +123,7 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	defer cancel()
 	b := f.client.B()
 	results := f.client.DoMulti(ctx,
-		b.Hmget().Key(f.p.state).Field("token", "flush", "last").Build(),
+		b.Hmget().Key(f.p.state).Field("token", "flush").Build(),
 		b.Xlen().Key(f.p.log).Build(),
 		b.Xrange().Key(f.p.log).Start(strconv.FormatInt(f.cursor+1, 10)).End("+").Count(readAtOnce).Build())
 	state, err := results[0].AsStrSlice()
@@ -144,22 +132,62 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 	if err := errors.Join(err, err2, err3); err != nil {
 		return false, err
 	}
-	if len(state) != 3 || state[0] != f.token {
+	n := len(entries)
+	if len(state) != 2 || state[0] != f.token {
 		return false, errFenced
 	}
 	f.mark, _ = strconv.ParseInt(state[1], 10, 64)
+	if !f.caught && n > 0 {
+		if entries, err = f.live(ctx, entries); err != nil {
+			return false, err
+		}
+	}
 	for i := range entries {
 		f.gather(&entries[i])
 	}
-	if len(entries) < readAtOnce && int(pending) > f.records() {
+	f.caught = f.caught || n < readAtOnce
+	if n < readAtOnce && int(pending) > f.records() {
 		f.reset()
 		return true, nil
 	}
-	if f.until == 0 {
-		f.until, _ = strconv.ParseInt(state[2], 10, 64)
+	return n == readAtOnce, f.thin()
+}
+
+// live gives those of the first records that are read which are the newest of
+// their keys; the others are taken out. In one history the log needs no such look,
+// since older records leave it first. But a flusher before, or this one before a
+// reset, may have missed one that a failover gave a version below its cursor.
+func (f *flusher[K, V]) live(ctx context.Context, entries []rueidis.XRangeEntry) ([]rueidis.XRangeEntry, error) {
+	ids := make([]string, len(entries))
+	for i := range entries {
+		ids[i] = entries[i].FieldValues["k"]
 	}
-	f.caught = f.caught || len(entries) < readAtOnce || f.cursor >= f.until
-	return len(entries) == readAtOnce, f.thin()
+	newest, err := f.client.Do(ctx, f.client.B().Hmget().Key(f.p.newest).Field(ids...).Build()).AsStrSlice()
+	if err != nil {
+		return nil, err
+	}
+	left := entries[:0:0]
+	var none []record.Record
+	var later []over
+	for i := range entries {
+		e := &entries[i]
+		r := record.Of(e.ID, ids[i], e.FieldValues["v"])
+		f.cursor = r.Version
+		switch {
+		case newest[i] == "":
+			none = append(none, r)
+		case !r.Named(newest[i]):
+			later = append(later, over{ids[i], record.Version(newest[i]), []record.Record{r}})
+		default:
+			left = append(left, *e)
+		}
+	}
+	if len(none) > 0 {
+		if err := f.remove(0, nil, none); err != nil {
+			return nil, err
+		}
+	}
+	return left, f.settleOver(later...)
 }
 
 // records is how many records of the log are in memory.
@@ -176,15 +204,15 @@ func (f *flusher[K, V]) records() (n int) {
 func (f *flusher[K, V]) reset() {
 	clear(f.items)
 	clear(f.ids)
-	f.cursor, f.fresh, f.gathered, f.stale, f.until, f.caught = 0, 0, 0, false, 0, false
+	f.cursor, f.fresh, f.gathered, f.stale, f.caught = 0, 0, 0, false, false
 }
 
 // gather notes a record as the last of its key.
 func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 	raw, entry := e.FieldValues["k"], e.FieldValues["v"]
-	version := versionOf(e.ID)
-	f.cursor = version
-	f.p.saw(version)
+	r := record.Of(e.ID, raw, entry)
+	f.cursor = r.Version
+	f.p.saw(r.Version)
 	it := f.items[raw]
 	if it == nil {
 		it = &item[V]{raw: raw}
@@ -194,7 +222,7 @@ func (f *flusher[K, V]) gather(e *rueidis.XRangeEntry) {
 		}
 	}
 	f.gathered++
-	it.records = append(it.records, record{version, size(raw, entry), nonceOf(e.ID)})
+	it.records = append(it.records, r)
 	var err error
 	it.value, it.deleted, it.broken = *new(V), false, nil
 	if _, known := f.ids[raw]; !known {
@@ -214,24 +242,6 @@ var (
 	errEntry = errors.New("the entry was written by another codec, or for another shape of the type")
 )
 
-// versionOf is a version in an id of a stream.
-func versionOf(id string) int64 {
-	for i := range len(id) {
-		if id[i] == '-' {
-			id = id[:i]
-			break
-		}
-	}
-	v, _ := strconv.ParseInt(id, 10, 64)
-	return v
-}
-
-// nonceOf is the rest of it.
-func nonceOf(id string) string { return id[strings.IndexByte(id, '-')+1:] }
-
-// place is where the record is in the log.
-func (r record) place() string { return strconv.FormatInt(r.version, 10) + "-" + r.nonce }
-
 // thin settles what later changes of keys that wait stand for, so that a key that
 // fails does not fill the log.
 func (f *flusher[K, V]) thin() error {
@@ -240,7 +250,7 @@ func (f *flusher[K, V]) thin() error {
 		if !it.due.IsZero() && len(it.records) > 1 {
 			n := len(it.records) - 1
 			all = append(all, over{it.raw, it.version(), it.records[:n]})
-			it.records = append([]record(nil), it.records[n:]...)
+			it.records = append([]record.Record(nil), it.records[n:]...)
 		}
 	}
 	return f.settleOver(all...)
@@ -250,7 +260,7 @@ func (f *flusher[K, V]) thin() error {
 // which it had better have.
 func (f *flusher[K, V]) ripe(more bool) bool {
 	now := time.Now()
-	if !f.caught || now.Before(f.pause) || f.o.Stopped() {
+	if now.Before(f.pause) || f.o.Stopped() {
 		return false
 	}
 	if more && f.fresh < f.cfg.BatchSize && f.gathered < 10*f.cfg.BatchSize && now.Sub(f.since) < f.cfg.BatchWait {
@@ -262,7 +272,7 @@ func (f *flusher[K, V]) ripe(more bool) bool {
 		return true
 	}
 	for _, it := range f.items {
-		if it.due.IsZero() && it.records[0].version <= f.mark || !it.due.IsZero() && !now.Before(it.due) {
+		if it.due.IsZero() && it.records[0].Version <= f.mark || !it.due.IsZero() && !now.Before(it.due) {
 			return true
 		}
 	}
@@ -290,7 +300,7 @@ func (f *flusher[K, V]) flush() error {
 			late = append(late, it)
 		}
 	}
-	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.records[0].version, b.records[0].version) })
+	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.records[0].Version, b.records[0].Version) })
 	fresh = fresh[:min(len(fresh), f.cfg.BatchSize)]
 	slices.SortFunc(fresh, func(a, b *item[V]) int { return cmp.Compare(a.version(), b.version()) })
 	fresh, err := f.unreadable(fresh)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/record"
 )
 
 // How PutMany divides what it reads: into windows, of which each is written
@@ -115,7 +116,7 @@ func (j *Journal[K, V]) writeSome(ctx context.Context, p *partition, some []cach
 	w := newWriting(p, n)
 	err = j.cache.SetManyBy(ctx, some, func(ctx context.Context, made []cache.By[K, V]) error {
 		for i := range made {
-			if i > 0 && w.bytes+size(raw[i], made[i].Entry) > most {
+			if i > 0 && w.bytes+record.Size(raw[i], made[i].Entry) > most {
 				n = i
 				break
 			}

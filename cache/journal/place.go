@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/redstart-go/redstart/internal/commit"
+	"github.com/redstart-go/redstart/internal/ids"
 	"github.com/redstart-go/redstart/internal/room"
 )
 
@@ -60,18 +61,7 @@ func (j *Journal[K, V]) place(id K) (*partition, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("the id cannot be written by Config.IDs: %w", err)
 	}
-	return j.partitions[int(spread(raw)%uint64(len(j.partitions)))], unsafe.String(unsafe.SliceData(raw), len(raw)), nil
-}
-
-// spread is FNV-1a, and a step that lets every bit count for the last ones.
-func spread(raw []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, b := range raw {
-		h = (h ^ uint64(b)) * 1099511628211
-	}
-	h ^= h >> 32
-	h *= 0xd6e8feb86659fd93
-	return h ^ h>>32
+	return j.partitions[int(ids.Spread(raw)%uint64(len(j.partitions)))], unsafe.String(unsafe.SliceData(raw), len(raw)), nil
 }
 
 // args are the values of the placeholders of the entries' template: the
@@ -83,7 +73,7 @@ func (j *Journal[K, V]) args(own func(K) []string) func(K) []string {
 		if err != nil {
 			return nil
 		}
-		p := j.partitions[int(spread(raw)%uint64(len(j.partitions)))]
+		p := j.partitions[int(ids.Spread(raw)%uint64(len(j.partitions)))]
 		if own != nil {
 			return append([]string{p.label()}, own(id)...)
 		}

@@ -3,12 +3,12 @@ package journal
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/cache"
+	"github.com/redstart-go/redstart/internal/record"
 	"github.com/redstart-go/redstart/internal/room"
 )
 
@@ -72,9 +72,8 @@ type writing struct {
 }
 
 const (
-	head  = 5 // arguments before the entries'
-	each  = 4 // of each entry
-	apart = 64
+	head = 5 // arguments before the entries'
+	each = 4 // of each entry
 )
 
 func newWriting(p *partition, n int) *writing {
@@ -87,17 +86,8 @@ func (w *writing) len() int { return len(w.keys) - len(w.p.put) }
 
 func (w *writing) add(raw, key, entry string, ttl time.Duration) {
 	w.keys = append(w.keys, key)
-	w.args = append(w.args, raw, entry, millis(ttl), nonce())
-	w.bytes += size(raw, entry)
-}
-
-// size is what a record counts as.
-func size(raw, entry string) int { return len(raw) + len(entry) + apart }
-
-// nonce tells a put from every other: 16 digits, the second part of its place in
-// the log.
-func nonce() string {
-	return strconv.FormatUint(1e15+rand.Uint64N(9e15), 10)
+	w.args = append(w.args, raw, entry, millis(ttl), record.Nonce())
+	w.bytes += record.Size(raw, entry)
 }
 
 // millis is a TTL in whole milliseconds, at least one unless it is zero.
@@ -152,6 +142,8 @@ func (j *Journal[K, V]) append(ctx context.Context, w *writing) error {
 		copy(w.args, j.bounds[direct])
 		version, err := j.send(ctx, w)
 		switch {
+		case err != nil && blocked && ctx.Err() != nil && redstart.OutcomeOf(err) == redstart.NotApplied:
+			return j.full(err)
 		case err != nil:
 			return err
 		case version == notKnown:
@@ -179,10 +171,15 @@ func (j *Journal[K, V]) append(ctx context.Context, w *writing) error {
 			continue
 		}
 		if probing, err = p.room.Wait(ctx, probing, pause); err != nil {
-			return &redstart.Error{Op: "redstart/journal: wait for room", Template: j.name, Outcome: redstart.NotApplied, Err: errors.Join(ErrFull, err)}
+			return j.full(err)
 		}
 		pause = min(pause*3/2, room.Most)
 	}
+}
+
+// full is the end of a wait for room.
+func (j *Journal[K, V]) full(err error) error {
+	return j.refused("wait for room", errors.Join(ErrFull, err))
 }
 
 // send runs the script, again when its reply was lost. What fails after that is

@@ -3,11 +3,11 @@ package journal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/redstart-go/redstart"
+	"github.com/redstart-go/redstart/internal/record"
 	"github.com/redstart-go/redstart/internal/room"
 )
 
@@ -39,9 +39,9 @@ func (f *flusher[K, V]) settle(group []*item[V], refused []Refused) error {
 // settleSome is the script for some items.
 func (f *flusher[K, V]) settleSome(some []*item[V]) error {
 	named := make([]string, 0, 2*len(some))
-	var all []record
+	var all []record.Record
 	for _, it := range some {
-		named = append(named, it.raw, fmt.Sprintf("%016d%s", it.version(), it.last().nonce))
+		named = append(named, it.raw, it.last().Name())
 		all = append(all, it.records...)
 	}
 	if err := f.remove(len(some), named, all); err != nil {
@@ -60,7 +60,7 @@ func (f *flusher[K, V]) settleSome(some []*item[V]) error {
 type over struct {
 	raw     string
 	stands  int64
-	records []record
+	records []record.Record
 }
 
 // settleOver takes out of the log what later changes stand for, as long as these
@@ -69,7 +69,7 @@ func (f *flusher[K, V]) settleOver(all ...over) error {
 	for len(all) > 0 {
 		n := 0
 		var named []string
-		var records []record
+		var records []record.Record
 		for n < len(all) && n < 1000 && (n == 0 || len(records)+len(all[n].records) <= 5000) {
 			named = append(named, all[n].raw, strconv.FormatInt(all[n].stands, 10))
 			records = append(records, all[n].records...)
@@ -86,17 +86,17 @@ func (f *flusher[K, V]) settleOver(all ...over) error {
 
 // remove runs the settle script, until it is known to have run or the partition
 // is lost: what has been applied must not be forgotten.
-func (f *flusher[K, V]) remove(applied int, named []string, all []record) error {
+func (f *flusher[K, V]) remove(applied int, named []string, all []record.Record) error {
 	bytes, nonces := 0, strings.Builder{}
 	for _, r := range all {
-		bytes += r.size
-		nonces.WriteString(r.nonce)
+		bytes += r.Size
+		nonces.WriteString(r.Nonce)
 	}
 	args := append(make([]string, 0, 6+len(named)+len(all)), f.token, strconv.FormatInt(f.p.seen.Load(), 10),
 		strconv.Itoa(bytes), nonces.String(), strconv.Itoa(applied), strconv.Itoa(len(named)/2))
 	args = append(args, named...)
 	for _, r := range all {
-		args = append(args, r.place())
+		args = append(args, r.Place())
 	}
 	n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, settleScript, f.p.settle, args) })
 	if err == nil && n == fenced {
@@ -145,7 +145,7 @@ func (f *flusher[K, V]) judge(group []*item[V], refused []Refused) ([]*item[V], 
 			continue
 		}
 		f.p.saw(min(r.Stored, maxVersion))
-		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), it.last().nonce, strconv.FormatInt(r.Stored, 10)}
+		args := []string{f.token, it.raw, strconv.FormatInt(it.version(), 10), it.last().Nonce, strconv.FormatInt(r.Stored, 10)}
 		n, err := f.insist(func(ctx context.Context) (int64, error) { return f.ask(ctx, restampScript, f.p.restamp, args) })
 		switch {
 		case err != nil:

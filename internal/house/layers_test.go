@@ -32,7 +32,7 @@ var layers = []struct {
 	{"policies and keys", []string{"resilience", "key"}},
 	{"leaves", []string{
 		"internal/outcome", "internal/topology", "internal/address", "internal/command", "internal/guard", "internal/frame",
-		"internal/schema", "internal/turns", "internal/flight", "internal/room",
+		"internal/schema", "internal/turns", "internal/flight", "internal/room", "internal/record",
 		"internal/backoff", "internal/slot", "internal/stats",
 	}},
 	{"servers", []string{

@@ -154,3 +154,14 @@ func Text[K comparable]() func(K) (string, error) {
 		return string(text), err
 	}
 }
+
+// Spread hashes an id's bytes: it is FNV-1a, and a step that lets every bit count for the last ones.
+func Spread(raw []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range raw {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	h ^= h >> 32
+	h *= 0xd6e8feb86659fd93
+	return h ^ h>>32
+}
