@@ -127,15 +127,9 @@ func (f *flusher[K, V]) read() (more bool, err error) {
 		b.Xlen().Key(f.p.log).Build(),
 		b.Xrange().Key(f.p.log).Start(strconv.FormatInt(f.cursor+1, 10)).End("+").Count(readAtOnce).Build())
 	state, err := results[0].AsStrSlice()
-	if err != nil {
-		return false, err
-	}
-	pending, err := results[1].AsInt64()
-	if err != nil {
-		return false, err
-	}
-	entries, err := results[2].AsXRange()
-	if err != nil {
+	pending, err2 := results[1].AsInt64()
+	entries, err3 := results[2].AsXRange()
+	if err := errors.Join(err, err2, err3); err != nil {
 		return false, err
 	}
 	n := len(entries)

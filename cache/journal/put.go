@@ -200,8 +200,7 @@ func (j *Journal[K, V]) send(ctx context.Context, w *writing) (version int64, er
 		w.args[4] = "1"
 		j.stats.repeated.Add(1)
 	}
-	err = answered(err)
-	if w.args[4] == "1" && redstart.OutcomeOf(err) == redstart.NotApplied {
+	if err = answered(err); w.args[4] == "1" && redstart.OutcomeOf(err) == redstart.NotApplied {
 		err = &redstart.Error{Op: "redstart/journal: write again", Template: j.name, Outcome: redstart.Unknown, Err: err}
 	}
 	return version, err
