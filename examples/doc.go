@@ -5,4 +5,6 @@
 //     on each framework.
 //   - besidegoredis: one service with go-redis and Redstart on the same keys,
 //     in the middle of its move.
+//   - sqlcachegorm, sqlcachesqlx: a music store whose queries are cached, under
+//     GORM and under sqlx.
 package examples

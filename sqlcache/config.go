@@ -120,7 +120,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	plain := func(s string) bool {
 		return strings.IndexFunc(s, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.')
+			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.", r)
 		}) < 0
 	}
 	switch {
@@ -171,7 +171,7 @@ func (cfg Config) withDefaults() (Config, error) {
 }
 
 // caching is the cache's own part of it.
-func (cfg *Config) caching() cache.Config[query, []byte] {
+func (cfg Config) caching() cache.Config[query, []byte] {
 	c := cache.Config[query, []byte]{
 		Key: cfg.Prefix + ":" + cfg.Database + ":<query>", Args: query.args, Tags: query.labels, Clearable: true,
 		TTL: cfg.TTL, Jitter: cfg.Jitter, ErrorTTL: cfg.ErrorTTL, Lease: cfg.Lease, LoadTimeout: cfg.LoadTimeout,

@@ -167,7 +167,7 @@ type stmt struct {
 // converted, which changes what package sql does.
 type convertingStmt struct {
 	*stmt
-	driver.ColumnConverter //nolint:staticcheck // drivers still have it
+	driver.ColumnConverter
 }
 
 func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {

@@ -149,7 +149,7 @@ func (d *digest) foreign(v any) bool {
 }
 
 func (d *digest) reflected(r reflect.Value) bool {
-	if t, ok := r.Interface().(time.Time); ok {
+	if t, ok := reflect.TypeAssert[time.Time](r); ok {
 		d.time(t)
 		return true
 	}
@@ -179,7 +179,7 @@ func (d *digest) reflected(r reflect.Value) bool {
 		}
 		d.number(kindList, uint64(r.Len())) //nolint:gosec // a length
 		for i := range r.Len() {
-			if _, valuer := r.Index(i).Interface().(driver.Valuer); valuer || !d.reflected(r.Index(i)) {
+			if _, valuer := reflect.TypeAssert[driver.Valuer](r.Index(i)); valuer || !d.reflected(r.Index(i)) {
 				return false
 			}
 		}

@@ -51,6 +51,7 @@ func (r *replay) ColumnTypeDatabaseTypeName(i int) string { return r.columns[i].
 func (r *replay) ColumnTypeLength(i int) (int64, bool) {
 	return r.columns[i].length, r.columns[i].has&hasLength != 0
 }
+
 func (r *replay) ColumnTypeNullable(i int) (nullable, ok bool) {
 	return r.columns[i].has&isNullable != 0, r.columns[i].has&hasNullable != 0
 }

@@ -83,6 +83,7 @@ var allowed = map[string]dependencies{
 			"github.com/go-redis/cache/v9",
 			"github.com/go-chi/chi/v5", "github.com/labstack/echo/v5", "github.com/gin-gonic/gin",
 			"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/rpc",
+			"gorm.io/gorm", "github.com/glebarez/sqlite", "github.com/jmoiron/sqlx", sqlite,
 		},
 		tests: []string{goleak},
 	},
