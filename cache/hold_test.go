@@ -154,10 +154,10 @@ func TestHolderDies(t *testing.T) {
 func TestHoldIsKept(t *testing.T) {
 	c := open(t, redstarttest.Run(t, redstarttest.ServerConfig{}).URL(), redstart.Config{})
 	h := newHeld(t, c)
-	h.Cache.cfg.Lease = 150 * time.Millisecond
+	h.cfg.Lease = 150 * time.Millisecond
 	one := h.hold("a")
 	began := time.Now()
-	for n := int64(1); time.Since(began) < 4*h.Cache.cfg.Lease; n++ {
+	for n := int64(1); time.Since(began) < 4*h.cfg.Lease; n++ {
 		h.reads("held", n)
 	}
 	h.must(one.Release(t.Context()))

@@ -13,7 +13,7 @@ import (
 )
 
 // open gives a database whose queries tell how many have reached it.
-func open() (*sql.DB, func()) {
+func openShop() (*sql.DB, func()) {
 	server, err := embedded.Start(embedded.Config{})
 	if err != nil {
 		log.Fatal(err)
@@ -46,7 +46,7 @@ func number(ctx context.Context, db *sql.DB, query string) (n int) {
 
 // A comment asks, and a write ends what carries the table that it names.
 func ExampleCache_OpenDB() {
-	db, done := open()
+	db, done := openShop()
 	defer done()
 	ctx := context.Background()
 	const query = "/* cache ttl=30s */ SELECT count(*) FROM track"
@@ -64,7 +64,7 @@ func ExampleCache_OpenDB() {
 
 // The context asks, where a library writes the statements.
 func ExampleWith() {
-	db, done := open()
+	db, done := openShop()
 	defer done()
 	ctx := sqlcache.With(context.Background(), time.Minute, "catalog")
 	const query = "SELECT name FROM track"

@@ -55,9 +55,9 @@ var areas = []area{
 		{"W8", "after a failover that lost a tail of the journal, nothing acknowledged later is refused or lost", notRun},
 	}},
 	{"SQL cache", []promise{
-		{"Q1", "opt-in per statement, works under database/sql (so GORM, sqlx, sqlc, ent)", "comes with sqlcache"},
-		{"Q2", "a transaction sees its own writes; nothing uncommitted is cached; commit invalidates without a stale fill", "comes with sqlcache"},
-		{"Q3", "distinct (statement, arguments, user, database) never share a key", "comes with sqlcache"},
+		{"Q1", "opt-in per statement, works under database/sql (so GORM, sqlx, sqlc, ent)", notRun},
+		{"Q2", "a transaction sees its own writes; nothing uncommitted is cached; commit invalidates without a stale fill", notRun},
+		{"Q3", "distinct (statement, arguments, user, database) never share a key", notRun},
 	}},
 	{"Limits", []promise{
 		{"L1", "over any trailing window at most burst + rate × t admitted, whatever the clients' clocks (in batches: and Batch for each process; sliding counter and fixed window: at most twice the rate)", notRun},
