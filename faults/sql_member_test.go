@@ -314,7 +314,7 @@ func (p *sqlProcess) transact(ctx context.Context, r *rand.Rand, e history.Event
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // done already, or nothing is to be kept
+	defer tx.Rollback() // done already, or nothing is to be kept
 	snapshot := uint64(0)
 	if level == sql.LevelRepeatableRead {
 		snapshot = begun

@@ -118,7 +118,7 @@ func (r *sqlRun) work(t *testing.T, name string) []history.Event {
 func tableName(s string) string {
 	out := []byte(s)
 	for i, c := range out {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9') {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
 			out[i] = '_'
 		}
 	}

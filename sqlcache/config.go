@@ -172,7 +172,7 @@ func (cfg Config) withDefaults() (Config, error) {
 }
 
 // caching is the cache's own part of it.
-func (cfg *Config) caching() cache.Config[query, []byte] {
+func (cfg Config) caching() cache.Config[query, []byte] {
 	c := cache.Config[query, []byte]{
 		Key: cfg.Prefix + ":" + cfg.Database + ":<query>", Args: query.args, Tags: query.labels, Clearable: true,
 		TTL: cfg.TTL, Jitter: cfg.Jitter, ErrorTTL: cfg.ErrorTTL, Lease: cfg.Lease, LoadTimeout: cfg.LoadTimeout,

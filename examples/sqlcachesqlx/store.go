@@ -7,9 +7,10 @@ package sqlcachesqlx
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/jmoiron/sqlx"
-	_ "modernc.org/sqlite"
+	_ "modernc.org/sqlite" // the driver beneath
 
 	"github.com/redstart-go/redstart"
 	"github.com/redstart-go/redstart/sqlcache"
@@ -62,7 +63,7 @@ func (s *Store) Add(ctx context.Context, title string, tracks ...Track) error {
 		return fmt.Errorf("add %q: %w", title, err)
 	}
 	for _, t := range tracks {
-		t.Album = fmt.Sprint(album)
+		t.Album = strconv.FormatInt(album, 10)
 		if _, err := tx.NamedExecContext(ctx, `insert into track (id, album, name, cents) values (:id, :album, :name, :cents)`, t); err != nil {
 			return fmt.Errorf("add %q: %w", t.Name, err)
 		}

@@ -123,7 +123,7 @@ func root(err error) error {
 // same compares what two gave, NaN with itself.
 func same(t *testing.T, what string, got, want seen) {
 	t.Helper()
-	if g, w := fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", want); g != w && !(reflect.DeepEqual(got, want)) {
+	if g, w := fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", want); g != w && !reflect.DeepEqual(got, want) {
 		// Times hold pointers: they are compared by what they show.
 		if g, w := shown(got), shown(want); g != w {
 			t.Errorf("%s:\n got %s\nwant %s", what, g, w)
@@ -207,7 +207,7 @@ func TestConformance(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						defer tx.Rollback() //nolint:errcheck // nothing was written
+						defer tx.Rollback() // nothing was written
 						return all(t.Context(), tx, text, q.args...)
 					},
 					"connection": func(db *sql.DB, text string) seen {

@@ -17,7 +17,6 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/redstart-go/redstart"
-	"github.com/redstart-go/redstart/embedded"
 	"github.com/redstart-go/redstart/redstarttest"
 	"github.com/redstart-go/redstart/redstarttest/database"
 	"github.com/redstart-go/redstart/sqlcache"
@@ -104,14 +103,6 @@ func redis(t *testing.T) *redstart.Client {
 	return client(t, redstarttest.Run(t, redstarttest.ServerConfig{}).URL())
 }
 
-func inProcess(t *testing.T) *redstart.Client {
-	t.Helper()
-	s, err := embedded.Start(embedded.Config{})
-	must(t, err)
-	t.Cleanup(func() { _ = s.Close() })
-	return client(t, s.URL())
-}
-
 func client(t *testing.T, url string) *redstart.Client {
 	t.Helper()
 	c, err := redstart.Open(context.Background(), url, redstart.Config{})
@@ -156,9 +147,11 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func exec(t *testing.T, db interface {
-	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}, text string, args ...any) {
+func exec(
+	t *testing.T, db interface {
+		ExecContext(context.Context, string, ...any) (sql.Result, error)
+	}, text string, args ...any,
+) {
 	t.Helper()
 	if _, err := db.ExecContext(t.Context(), text, args...); err != nil {
 		t.Fatalf("%s: %v", text, err)

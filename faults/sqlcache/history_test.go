@@ -91,7 +91,7 @@ func (x *store) write(ctx context.Context, opts *sql.TxOptions, who string, rows
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // done, or given up
+	defer tx.Rollback() // done, or given up
 	for row := range rowsOfHistory {
 		n, ok := rows[row]
 		if !ok {
@@ -243,7 +243,7 @@ func (h *chronicle) within(ctx context.Context, x *store, opts *sql.TxOptions, r
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // it has only read
+	defer tx.Rollback() // it has only read
 	first, err := h.look(ctx, x, tx, row)
 	if err != nil {
 		return err
