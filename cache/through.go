@@ -37,6 +37,12 @@ func (c *Cache[K, V]) Put(ctx context.Context, id K, v V) error {
 // source may have taken the write, and the entry is gone. A process that dies in
 // Write leaves the old value for Config.Lease at most.
 //
+// A process that cannot reach the server, or stands still, for longer than
+// Config.Lease while it writes may have its write committed after the key could be
+// filled again, and a value from before it then lasts for its TTL unless the
+// process reaches the server once more. A StoreTimeout below Config.Lease rules
+// out the first of the two.
+//
 // write has until Config.StoreTimeout. Two scripts and two round trips beside it,
 // three with tags. Write does not call write while the server is away
 // (redstart.ErrUnavailable, Outcome NotApplied). Any error after write has
