@@ -283,9 +283,7 @@ func TestGetManyCancelled(t *testing.T) {
 			t.Errorf("%d calls of LoadMany", n)
 		}
 		for _, us := range caches {
-			if n := us.flights.Len(); n != 0 {
-				t.Errorf("%d flights are left", n)
-			}
+			eventually(t, "no flight is left", func() bool { return us.flights.Len() == 0 })
 		}
 	})
 }
