@@ -142,7 +142,11 @@ func (c *Cache[K, V]) fetchNear(ctx context.Context, k string, q query[K]) (entr
 	if r, ok, err := c.near.Fetch(ctx, q.id, k, q.labels); ok {
 		return r, err
 	}
-	return c.fetch(ctx, k, q)
+	r, err := c.fetch(ctx, k, q)
+	if err == nil { // what is kept may be older, and be served again once the server is heard
+		c.near.Forget(k)
+	}
+	return r, err
 }
 
 // lookNear answers those of many ids that are kept in the process, and gives the
