@@ -214,11 +214,6 @@ func (m *many[K, V]) look(open []int, again int) (lacking []lack) {
 	}
 	if len(rest) > 0 {
 		from.Many(m.ctx, m.keys, rest, m.labels, tell)
-		if m.near != nil { // as fetchNear has it
-			for _, i := range rest {
-				m.near.Forget(m.keys[i])
-			}
-		}
 	}
 	m.stats.hits.Add(hits)
 	if again == 0 {
