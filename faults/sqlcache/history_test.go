@@ -287,6 +287,7 @@ func begin(t *testing.T, c *redstart.Client, driverName, dsn string, naive bool,
 // the highest whose commit had returned before it began, nor one that was rolled
 // back, and every transaction sees its own writes.
 func TestTransactions(t *testing.T) {
+	redis(t) // skips where there is no server
 	seed := harness.Seed(t)
 	naiveStale := int64(0)
 	for _, naive := range []bool{false, true} {
